@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Locks pyproject.toml's dependencies into the files beside this script, hashes included, for
+# Python 3.10 and newer. Needs uv. Versions stay as they are unless --upgrade is given:
+#
+#   requirements/lock.sh [--upgrade]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+lock() {  # lock FILE OPTION...: resolve into requirements/FILE.txt
+  local file=requirements/$1.txt
+  shift
+  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-annotate \
+    --custom-compile-command requirements/lock.sh "$@" --output-file "$file"
+}
+
+# One resolution of everything that shares a .venv; the others take their versions from it.
+# uv keeps the versions that it finds in the file to write.
+cat requirements/{core,test,bench}.txt >requirements/all.txt 2>/dev/null || true
+lock all pyproject.toml --extra setup --extra host --extra test --extra bench "$@"
+lock core pyproject.toml --extra setup --constraints requirements/all.txt "$@"
+lock host pyproject.toml --extra host --constraints requirements/all.txt "$@"
+lock test pyproject.toml --extra host --extra test --constraints requirements/all.txt "$@"
+lock bench pyproject.toml --extra host --extra bench --constraints requirements/all.txt "$@"
+lock train pyproject.toml --extra train --constraints requirements/all.txt "$@"
+lock pip "$@" - <<<pip
+rm requirements/all.txt
