@@ -1,0 +1,404 @@
+"""The command line: one function per command, which parses, calls and prints.
+
+Results go to stdout, progress and problems to stderr. An expected failure (NnletError) is one
+line and exit code 1, misuse exit code 2. Commands import what they need when they run, so that
+`nnlet up` with nothing to do starts at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import nnlet
+from nnlet.errors import NnletError, RequestError
+
+if TYPE_CHECKING:
+    from nnlet.client import Client, ModelInfo
+    from nnlet.component import Flavour
+    from nnlet.host import Server
+    from nnlet.local import LocalModel
+
+
+# What `up` and `bench` use unless told otherwise.
+DEFAULT_PROVIDER = "compiled"
+
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Listen here; 0.0.0.0 is everywhere."
+)
+port_option = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=3000,
+    show_default=True,
+    help="Listen on this port; 0 is a free one.",
+)
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(["compiled", "host"]),
+    default=DEFAULT_PROVIDER,
+    show_default=True,
+    help="Who computes: compiled is the model itself as WebAssembly, host is OpenVINO inside "
+    "wasmtime.",
+)
+wasmtime_option = click.option(
+    "--wasmtime",
+    type=click.Path(path_type=Path),
+    help="Use this wasmtime instead of the one on PATH.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Commands(click.Group):
+    """Lists commands in the order in which they stand here."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All names, in order."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(nnlet.__version__, prog_name="nnlet", message="%(prog)s %(version)s")
+def app() -> None:
+    """A machine-learning model behind HTTP, without a server."""
+
+
+@app.command()
+@json_option
+def build(as_json: bool) -> None:
+    """Build app.py and models/ into one component.
+
+    Only what has changed is made again. build/app.wasm is the function, build/models.wasm its
+    models, build/function.wasm both in one.
+
+    Example: nnlet build
+    """
+    from nnlet.display import megabytes, print_json, step
+    from nnlet.project import find_project
+    from nnlet.serving import build_composed
+
+    project = find_project()
+    component = build_composed(project, step)
+    if as_json:
+        print_json({"component": str(component.path), "bytes": component.size})
+    else:
+        print(f"{component.path.relative_to(project.root)}  {megabytes(component.size)}")
+        print("next: ./build.sh up")
+
+
+@app.command()
+@click.argument("models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("build/models.wasm"),
+    show_default=True,
+    help="Write the component here.",
+)
+@click.option(
+    "--flavour",
+    type=click.Choice(["relaxed", "simd128"]),
+    default="relaxed",
+    show_default=True,
+    help="relaxed uses relaxed SIMD; simd128 is for hosts without it, such as Node 20.",
+)
+@json_option
+def compile(models: Path, output: Path, flavour: Flavour, as_json: bool) -> None:
+    """Compile the model repository MODELS into one component that exports wasi:nn.
+
+    Example: nnlet compile models/ -o build/models.wasm
+    """
+    from nnlet.compiled import compile_repository
+    from nnlet.display import megabytes, print_json, step
+
+    size = compile_repository(models, output, flavour, step)
+    if as_json:
+        print_json({"component": str(output), "bytes": size})
+    else:
+        print(f"{output}  {megabytes(size)}")
+        print("next: nnlet verify")
+
+
+@app.command()
+@click.argument("models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option(
+    "--component",
+    type=click.Path(path_type=Path),
+    default=Path("build/models.wasm"),
+    show_default=True,
+    help="The component to check; it is compiled first if it is not there.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Allowed relative error of floats; 1e-4 for FP32 unless given, integers are exact.",
+)
+@json_option
+def verify(models: Path, component: Path, tolerance: float | None, as_json: bool) -> None:
+    """Compare the compiled MODELS with onnxruntime, on the examples and on odd sizes.
+
+    Example: nnlet verify models/
+    """
+    from nnlet.compiled import compile_repository, verify_models
+    from nnlet.display import out, print_json, step, verify_table
+    from nnlet.model import read_repository
+
+    if not component.exists():
+        compile_repository(models, component, report=step)
+    with step("Comparing with onnxruntime"):
+        reports = verify_models(read_repository(models), component, tolerance)
+    if as_json:
+        print_json([report.as_json() for report in reports])
+    else:
+        out.print(verify_table(reports))
+    for report in reports:
+        report.require()
+
+
+@app.command()
+@click.argument("function", type=click.Path(path_type=Path, exists=True))
+@click.argument("provider", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("build/function.wasm"),
+    show_default=True,
+    help="Write the component here.",
+)
+def compose(function: Path, provider: Path, output: Path) -> None:
+    """Plug PROVIDER, which exports wasi:nn, into FUNCTION, which imports it.
+
+    Example: nnlet compose build/app.wasm build/models.wasm
+    """
+    from nnlet.build import replacing
+    from nnlet.compose import compose as plug
+    from nnlet.display import megabytes
+
+    component = plug(function.read_bytes(), provider.read_bytes())
+    with replacing(output) as path:
+        path.write_bytes(component)
+    print(f"{output}  {megabytes(len(component))}")
+    print(f"next: wasmtime serve -Scli {output}")
+
+
+@app.command()
+@host_option
+@port_option
+@provider_option
+@wasmtime_option
+@json_option
+def up(host: str, port: int, provider: str, wasmtime: Path | None, as_json: bool) -> None:
+    """Build what has changed and serve every model until Ctrl-C.
+
+    Example: nnlet up --port 8080
+    """
+    from nnlet.display import step
+    from nnlet.host import Address, free_port
+    from nnlet.project import find_project
+    from nnlet.serving import serve_project
+
+    project = find_project()
+    address = Address(host, port or free_port(host))
+    _stop_on_termination()
+    with (
+        suppress(KeyboardInterrupt),
+        serve_project(project, address, provider, wasmtime, report=step) as server,
+    ):
+        _show_server(server, as_json)
+        server.wait(sys.stderr)
+
+
+@app.command()
+@host_option
+@port_option
+def dev(host: str, port: int) -> None:
+    """Run app.py natively and load it anew on every save.
+
+    The models run on onnxruntime: no component, no wasmtime.
+
+    Example: nnlet dev
+    """
+    from nnlet.dev import DevServer, serve_and_reload
+    from nnlet.display import err
+    from nnlet.host import Address, free_port
+    from nnlet.ort import OnnxRuntime
+    from nnlet.project import find_project
+
+    project = find_project()
+    address = Address(host, port or free_port(host))
+    server = DevServer(project, OnnxRuntime(project.models), address)
+    server.reload()
+    print(
+        f"{address.url} runs app.py natively and loads it anew on save; Ctrl-C stops it",
+        flush=True,
+    )
+    _stop_on_termination()
+    with suppress(KeyboardInterrupt):
+        serve_and_reload(
+            server,
+            lambda seconds, names: err.print(
+                f"loaded again in {seconds * 1000:.0f} ms: {', '.join(names)}", highlight=False
+            ),
+        )
+
+
+@app.command()
+@click.argument("model")
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Send this file instead of the example: .json (an Open Inference Protocol request, an "
+    "object by input name, or one input's values), .npy, .npz, or an image, which is resized to "
+    "what the model takes, with values from 0 to 1.",
+)
+@click.option("--url", default="http://127.0.0.1:3000", show_default=True, help="Ask this server.")
+@json_option
+def infer(model: str, source: Path | None, url: str, as_json: bool) -> None:
+    """Ask a served MODEL, and print its answer with labels.
+
+    Example: nnlet infer digits --input seven.png
+    """
+    from nnlet.client import Client, tensors
+    from nnlet.display import answer_tables, out, print_json
+
+    known = _local_models().get(model)
+    with Client(url) as client:
+        info = client.model(model)
+        answer = client.infer(info, tensors(info, _values(info, source, known)))
+    if as_json:
+        print_json(answer.as_json())
+        return
+    for table in answer_tables(answer, known.labels if known else {}):
+        out.print(table)
+
+
+@app.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the models of this project, with what they take and give.
+
+    Example: nnlet models --json
+    """
+    from nnlet.display import models_table, out, print_json, step
+    from nnlet.local import local_models
+    from nnlet.project import find_project
+
+    found = local_models(find_project(), step)
+    if as_json:
+        print_json([model.as_json() for model in found])
+    else:
+        out.print(models_table([model.info for model in found]))
+
+
+@app.command()
+@click.argument("model", required=False)
+@provider_option
+@wasmtime_option
+@click.option(
+    "--seconds", type=click.IntRange(1, 600), default=5, show_default=True, help="For each load."
+)
+@json_option
+def bench(
+    model: str | None, provider: str, wasmtime: Path | None, seconds: int, as_json: bool
+) -> None:
+    """Measure starts, latency, throughput, memory and size.
+
+    The requests carry the example of MODEL; without one, of the model whose example is the
+    smallest.
+
+    Example: nnlet bench digits --seconds 10
+    """
+    from nnlet.bench import bench as measure
+    from nnlet.display import bench_table, out, print_json, step
+    from nnlet.project import find_project
+
+    result = measure(find_project(), model, provider, wasmtime, seconds, step)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        out.print(bench_table(result))
+
+
+def _show_server(server: Server, as_json: bool) -> None:
+    """Where the server is, what it serves, and one request with the answer it gives."""
+    from nnlet.client import Client
+    from nnlet.display import models_table, out, print_json
+
+    with Client(server.url) as client:
+        infos = [client.model(name) for name in client.models()]
+        if as_json:
+            print_json({"url": server.url, "models": [info.name for info in infos]})
+            return
+        out.print(models_table(infos))
+        print(f"\n{_example_call(client, infos)}")
+        print(f"\n{server.url} serves {len(infos)} models; Ctrl-C stops it", flush=True)
+
+
+def _example_call(client: Client, infos: list[ModelInfo]) -> str:
+    """A `curl` line with the smallest example, and what the server answers to it."""
+    from nnlet.client import infer_request, tensors
+
+    known = _local_models()
+    examples = [(info, known[info.name].example) for info in infos if info.name in known]
+    requests = [infer_request(info, tensors(info, values)) for info, values in examples if values]
+    plain = [request for request in requests if request.is_text]
+    if not plain:
+        return f"$ curl -s {client.url}/v2/models"
+    request = min(plain, key=lambda request: len(request.body))
+    body = shlex.quote(request.body.decode())
+    return f"$ curl -s {client.url}{request.path} -d {body}\n{client.send(request).text}"
+
+
+def _local_models() -> dict[str, LocalModel]:
+    """The models of this project by name, in their newest version; {} outside a project."""
+    from nnlet.local import local_models, newest
+    from nnlet.project import find_project
+
+    try:
+        project = find_project()
+    except NnletError:
+        return {}
+    return newest(local_models(project))
+
+
+def _values(info: ModelInfo, source: Path | None, known: LocalModel | None) -> dict[str, Any]:
+    """What to send: the file's content, or the model's own example."""
+    if source is not None:
+        from nnlet.inputs import read_inputs
+
+        return read_inputs(source, info)
+    if known is None or not known.example:
+        raise RequestError(f"no example for {info.name} here: name a file with --input")
+    return dict(known.example)
+
+
+def _stop_on_termination() -> None:
+    """Let `kill` and a closed terminal end a server as Ctrl-C does: nothing stays behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def main() -> None:
+    """The command `nnlet`."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app(prog_name="nnlet")
+    except NnletError as exc:
+        from nnlet.display import show_error
+
+        show_error(str(exc))
+        sys.exit(1)

@@ -1,0 +1,146 @@
+"""What people see: tables on stdout, the progress of slow steps on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from nnlet.client import Answer, ModelInfo, Tensor
+
+if TYPE_CHECKING:
+    from nnlet.bench import Bench
+    from nnlet.verify import Report
+
+SHOWN = 10  # rows of an output without labels
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Shows `name` while the block runs, and how long it took when it has."""
+    started = time.monotonic()
+    if err.is_terminal:
+        with err.status(name):
+            yield
+    else:
+        err.print(f"{name} ...", highlight=False)
+        yield
+    err.print(f"[green]done[/] {name} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
+
+
+def print_json(value: object) -> None:
+    """For scripts: one document on stdout."""
+    print(json.dumps(value), flush=True)
+
+
+def megabytes(size: int) -> str:
+    """A size in the unit that components have."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def show_error(message: str) -> None:
+    """One line that begins with "Error:"."""
+    sys.stderr.write(f"Error: {' '.join(message.split())}\n")
+
+
+def verify_table(reports: Iterable[Report]) -> Table:
+    """What was compared, and the largest error."""
+    table = Table("model", "inputs compared", "largest error", "allowed", box=None, pad_edge=False)
+    for report in reports:
+        worst = f"{report.worst.error:.1e}" if report.worst else "equal"
+        verdict = worst if report.passed else f"[red]{worst}[/]"
+        table.add_row(report.model, str(report.compared), verdict, f"{report.tolerance:g}")
+    return table
+
+
+def models_table(models: Iterable[ModelInfo]) -> Table:
+    """Names, versions, inputs and outputs."""
+    table = Table("model", "versions", "inputs", "outputs", box=None, pad_edge=False)
+    for model in models:
+        table.add_row(
+            model.name,
+            ", ".join(model.versions),
+            "\n".join(_plain(info) for info in model.inputs),
+            "\n".join(_plain(info) for info in model.outputs),
+        )
+    return table
+
+
+def _plain(value: object) -> str:
+    """Text that rich does not read as markup: shapes stand in brackets."""
+    return str(value).replace("[", r"\[")
+
+
+def answer_tables(answer: Answer, labels: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+    """One table for each output; the largest score of labelled ones stands out."""
+    for tensor in answer.outputs:
+        yield _output_table(tensor, labels.get(tensor.name, ()))
+
+
+def _output_table(tensor: Tensor, labels: Sequence[str]) -> Table:
+    title = f"{tensor.name} {tensor.datatype} {list(tensor.shape)}"
+    table = Table(title=_plain(title), title_justify="left", box=None, pad_edge=False)
+    if labels and tensor.shape and tensor.shape[-1] == len(labels):
+        _add_scores(table, tensor, labels)
+    else:
+        _add_values(table, tensor, labels)
+    return table
+
+
+def _add_scores(table: Table, tensor: Tensor, labels: Sequence[str]) -> None:
+    """One column for each row of the batch, one line for each label."""
+    values = list(tensor.data)
+    rows = [values[i : i + len(labels)] for i in range(0, len(values), len(labels))][:SHOWN]
+    best = [row.index(max(row)) for row in rows]
+    table.add_column("label")
+    for index in range(len(rows)):
+        table.add_column("score" if len(rows) == 1 else f"row {index}", justify="right")
+    for index, label in enumerate(labels):
+        cells = [_number(row[index]) for row in rows]
+        marked = [
+            f"[bold green]{cell}[/]" if best[i] == index else cell for i, cell in enumerate(cells)
+        ]
+        winner = rows and all(b == index for b in best)
+        table.add_row(f"[bold green]{_plain(label)}[/]" if winner else _plain(label), *marked)
+
+
+def _add_values(table: Table, tensor: Tensor, labels: Sequence[str]) -> None:
+    table.add_column("index")
+    table.add_column("value", justify="right")
+    if labels:
+        table.add_column("label")
+    for index, value in enumerate(list(tensor.data)[:SHOWN]):
+        known = isinstance(value, int) and 0 <= value < len(labels)
+        table.add_row(str(index), _number(value), *([_plain(labels[value])] if known else []))
+    hidden = len(tensor.data) - SHOWN
+    if hidden > 0:
+        table.add_row("...", f"{hidden} more")
+
+
+def bench_table(result: Bench) -> Table:
+    """One line for each measure."""
+    table = Table("measure", box=None, pad_edge=False)
+    table.add_column(result.model, justify="right")
+    table.add_row("process start to first answer", f"{result.start_ms:.0f} ms")
+    table.add_row("one connection, p50", f"{result.one.p50_ms:.2f} ms")
+    table.add_row("one connection, p99", f"{result.one.p99_ms:.2f} ms")
+    table.add_row("16 connections", f"{result.many.per_second:.0f} requests/s")
+    table.add_row("failed requests", str(result.one.failed + result.many.failed))
+    table.add_row("resident memory", f"{result.memory:.0f} MiB")
+    table.add_row("component", megabytes(result.component))
+    table.add_row("component, gzip", megabytes(result.component_gzip))
+    table.caption = f"measured with {result.client}"
+    return table
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

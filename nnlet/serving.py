@@ -1,0 +1,70 @@
+"""Serving: a project, from its sources to a server that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nnlet.build import (
+    Component,
+    Report,
+    Served,
+    alone,
+    build_function,
+    build_graphs,
+    precompiled,
+    silent,
+)
+from nnlet.compiled import CompiledProvider, composed, models_component
+from nnlet.extras import need
+from nnlet.host import Address, Limits, Provider, Server, Wasmtime, find_wasmtime, serve
+from nnlet.openvino import HostProvider, link_libraries, openvino_libraries
+from nnlet.project import Project
+
+
+@contextmanager
+def serve_project(
+    project: Project,
+    address: Address,
+    provider: str = "compiled",
+    wasmtime: Path | None = None,
+    limits: Limits | None = None,
+    report: Report = silent,
+) -> Iterator[Server]:
+    """Build what has changed and serve it while the block runs. `provider` is in PROVIDERS."""
+    tool = find_wasmtime(wasmtime)
+    served, computes = PROVIDERS[provider](project, tool, report)
+    logs = project.build / "log"
+    with serve(tool, served.precompiled, address, computes, logs, limits) as server:
+        yield server
+
+
+def build_composed(project: Project, report: Report = silent) -> Component:
+    """build/function.wasm: the function with its models inside, made where not up to date."""
+    with alone(project):
+        function = build_function(project, report)
+        return composed(project, function, models_component(project, report), report)
+
+
+def _compiled(project: Project, tool: Wasmtime, report: Report) -> tuple[Served, Provider]:
+    function = build_composed(project, report)
+    with alone(project):
+        return precompiled(project, function, tool, report), CompiledProvider()
+
+
+def _host(project: Project, tool: Wasmtime, report: Report) -> tuple[Served, Provider]:
+    need(project, "openvino", "host", report)
+    with alone(project):
+        served = precompiled(project, build_function(project, report), tool, report)
+        graphs = build_graphs(project, report)
+    libraries = project.build / "openvino"
+    link_libraries(openvino_libraries(), libraries)
+    return served, HostProvider(libraries, graphs)
+
+
+# What `--provider` takes, and how each gets what to serve and who computes for it.
+PROVIDERS: dict[str, Callable[[Project, Wasmtime, Report], tuple[Served, Provider]]] = {
+    "compiled": _compiled,
+    "host": _host,
+}
