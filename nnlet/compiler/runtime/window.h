@@ -1,0 +1,43 @@
+// The geometry that convolutions and pooling share; ops/window.py makes these.
+#ifndef NNLET_WINDOW_H
+#define NNLET_WINDOW_H
+
+#include "nnlet.h"
+
+// One spatial axis: output o sees the inputs o * stride - pad + k * dilation for the taps
+// 0 <= k < kernel, as far as they lie inside [0, in). Behind the input lie `pad_end` more.
+typedef struct {
+  idx in, out, kernel, stride, dilation, pad, pad_end;
+} nn_window;
+
+// The input index of tap k of output o; outside [0, in) it is padding.
+static inline idx nn_tap(nn_window w, idx o, idx k) {
+  return o * w.stride - w.pad + k * w.dilation;
+}
+
+// The first tap of output o that is not padding in front.
+static inline idx nn_tap_first(nn_window w, idx o) {
+  const idx start = nn_tap(w, o, 0);
+  const idx k = start < 0 ? (w.dilation - 1 - start) / w.dilation : 0;
+  return k < w.kernel ? k : w.kernel;
+}
+
+// One behind the last tap of output o that lies before input index `end`.
+static inline idx nn_tap_last(nn_window w, idx o, idx end) {
+  const idx room = end - nn_tap(w, o, 0);
+  const idx k = room > 0 ? (room + w.dilation - 1) / w.dilation : 0;
+  return k < w.kernel ? k : w.kernel;
+}
+
+// Runs a statement for every input `at` (an offset in the plane) that output (od, oh, ow) of the windows
+// w[3] sees.
+#define NN_EACH_TAP(...)                                                                      \
+  for (idx kd = nn_tap_first(w[0], od); kd < nn_tap_last(w[0], od, w[0].in); kd++)         \
+    for (idx kh = nn_tap_first(w[1], oh); kh < nn_tap_last(w[1], oh, w[1].in); kh++)       \
+      for (idx kw = nn_tap_first(w[2], ow); kw < nn_tap_last(w[2], ow, w[2].in); kw++) {   \
+        const idx id = nn_tap(w[0], od, kd), ih = nn_tap(w[1], oh, kh), iw = nn_tap(w[2], ow, kw); \
+        const idx at = (id * w[1].in + ih) * w[2].in + iw;                                 \
+        __VA_ARGS__                                                                        \
+      }
+
+#endif
