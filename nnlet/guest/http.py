@@ -1,0 +1,172 @@
+"""The adapter to WASI 0.2: the only code that speaks wasi:http, and the component's entry.
+
+componentize-py runs this module once, at build time, and keeps the interpreter as it is
+afterwards: imports, catalogue and /openapi.json are paid for then.
+
+Specification: wasi:http/types@0.2.6 and wasi:io/streams@0.2.6 (in the spin-sdk package).
+"""
+
+from __future__ import annotations
+
+import gc
+
+from componentize_py_types import Err, Ok
+from nnlet_catalogue import MODELS
+from wit_world.imports import types as wasi
+from wit_world.imports.streams import InputStream, OutputStream, StreamError_Closed
+
+from app import app
+from nnlet.errors import HTTPError
+from nnlet.guest.inference import WasiNN
+from nnlet.guest.messages import Request, Response, check_length, too_large
+
+_READ_SIZE = 1024 * 1024
+
+# How much of a body that is too long we take in and drop. A client that sends all before it
+# reads anything would otherwise see a broken connection, not our answer.
+_DISCARD = 64 * 1024 * 1024
+
+_METHODS = {
+    wasi.Method_Get: "GET",
+    wasi.Method_Head: "HEAD",
+    wasi.Method_Post: "POST",
+    wasi.Method_Put: "PUT",
+    wasi.Method_Delete: "DELETE",
+    wasi.Method_Connect: "CONNECT",
+    wasi.Method_Options: "OPTIONS",
+    wasi.Method_Trace: "TRACE",
+    wasi.Method_Patch: "PATCH",
+}
+
+# Nothing here reads a body of these, so it is left where it is.
+_WITHOUT_BODY = ("GET", "HEAD")
+
+
+class IncomingHandler:
+    """What the component exports as wasi:http/incoming-handler."""
+
+    def handle(self, incoming: wasi.IncomingRequest, out: wasi.ResponseOutparam) -> None:
+        """Answer one request."""
+        request = _read_head(incoming)
+        if request.method in _WITHOUT_BODY:
+            _send(request, app.respond(request), out)
+            return
+        with incoming.consume() as body, body.stream() as stream:
+            try:
+                request.body = _read_body(stream, request.headers)
+            except HTTPError as exc:
+                _send(request, app.refuse(request, exc), out)
+                _discard(stream)
+            else:
+                _send(request, app.respond(request), out)
+
+
+def _read_head(incoming: wasi.IncomingRequest) -> Request:
+    method = incoming.method()
+    name = _METHODS.get(type(method)) or method.value
+    path, _, query = (incoming.path_with_query() or "/").partition("?")
+    return Request(name, path, _read_headers(incoming), b"", query)
+
+
+def _read_headers(incoming: wasi.IncomingRequest) -> dict[str, str]:
+    with incoming.headers() as fields:
+        entries = fields.entries()
+    headers: dict[str, str] = {}
+    for name, value in entries:
+        name = name.lower()
+        text = value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
+
+
+def _read_body(stream: InputStream, headers: dict[str, str]) -> bytes:
+    length = check_length(headers, app.max_body)
+    chunks: list[bytes] = []
+    size = 0
+    while size != length:
+        try:
+            chunk = stream.blocking_read(_READ_SIZE)
+        except Err as exc:
+            if isinstance(exc.value, StreamError_Closed) and length is None:
+                break
+            of = "" if length is None else f" of {length}"
+            raise HTTPError(400, f"the body ends early, after {size}{of} bytes") from None
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > app.max_body:
+            raise too_large(size, app.max_body)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _discard(stream: InputStream) -> None:
+    """Let a client that sends before it reads come to our answer."""
+    left = _DISCARD
+    try:
+        while left > 0:
+            left -= stream.blocking_skip(left)
+    except Err:
+        pass  # that was all
+
+
+def _send(request: Request, response: Response, out: wasi.ResponseOutparam) -> None:
+    try:
+        outgoing = _outgoing(response)
+    except (Err, ValueError):
+        failure = ValueError(f"not valid in HTTP: {response.status} {response.headers}")
+        response = app.refuse(request, failure)
+        outgoing = _outgoing(response)
+    _write(outgoing, response.body, out)
+
+
+def _outgoing(response: Response) -> wasi.OutgoingResponse:
+    fields = [("content-type", response.content_type.encode())]
+    if response.body:  # none for HEAD and 204, whose length would be a lie
+        fields.append(("content-length", b"%d" % len(response.body)))
+    fields += [(name, value.encode("latin-1")) for name, value in response.headers]
+    outgoing = wasi.OutgoingResponse(wasi.Fields.from_list(fields))
+    if response.status != 200:
+        outgoing.set_status_code(response.status)
+    return outgoing
+
+
+def _write(outgoing: wasi.OutgoingResponse, data: bytes, out: wasi.ResponseOutparam) -> None:
+    body = outgoing.body()
+    stream = body.write()
+    if stream.check_write() < len(data):
+        wasi.ResponseOutparam.set(out, Ok(outgoing))
+        _write_long(stream, body, data)
+        return
+    # It fits the host's buffer: so head and body leave together, and nothing waits.
+    with stream:
+        stream.write(data)
+    wasi.OutgoingBody.finish(body, None)
+    wasi.ResponseOutparam.set(out, Ok(outgoing))
+
+
+def _write_long(stream: OutputStream, body: wasi.OutgoingBody, data: bytes) -> None:
+    """Piece by piece, as the client takes it."""
+    try:
+        with stream:
+            _write_pieces(stream, data)
+        wasi.OutgoingBody.finish(body, None)
+    except Err:
+        pass  # the client went away: nobody is left to tell
+
+
+def _write_pieces(stream: OutputStream, data: bytes) -> None:
+    with stream.subscribe() as writable:
+        position = 0
+        while position < len(data):
+            permit = stream.check_write()
+            if permit:
+                stream.write(data[position : position + permit])
+                position += permit
+            else:
+                writable.block()
+
+
+app.bind(MODELS, WasiNN())
+
+# What is alive now stays alive: the collector need not look at it in every request.
+gc.collect()
+gc.freeze()

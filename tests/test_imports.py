@@ -1,0 +1,142 @@
+"""Imports run one way, and the guest imports next to nothing: both by reading the source."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "nnlet"
+GUEST = PACKAGE / "guest"
+
+# What the guest may take from the standard library. All of it is shipped in every component,
+# and componentize-py's own modules bring most of it along: measure before adding to this.
+STANDARD = {
+    "__future__",
+    "collections.abc",
+    "gc",
+    "itertools",
+    "json",
+    "json.encoder",
+    "math",
+    "re",
+    "struct",
+    "sys",
+    "time",
+    "typing",
+    "zlib",
+}
+
+# The two ends of the guest, and what only they may import.
+ENDS = {
+    "http": {
+        "app",
+        "componentize_py_types",
+        "nnlet_catalogue",
+        "wit_world.imports.streams",
+        "wit_world.imports.types",
+    },
+    "inference": {
+        "componentize_py_types",
+        "wit_world.imports.graph",
+        "wit_world.imports.tensor",
+    },
+}
+
+# A request passes through the guest in this order; a module imports only from further down.
+ORDER = [
+    *("http", "inference", "__init__", "app", "openapi", "endpoints", "hooks", "protocol"),
+    *("classification", "models", "backend", "tensors", "routes", "compression", "messages"),
+    *("jsontext",),
+]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports when it runs."""
+    yield from _imports(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0 and node.module, "imports in nnlet are absolute"
+        children = [f"{node.module}.{alias.name}" for alias in node.names]
+        found = [name for name in children if is_module(name)]
+        # `from package import module` imports the module, and all else is the package's own.
+        yield from found
+        if len(found) < len(children):
+            yield node.module
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child)
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module that componentize-py generates, or one of ours."""
+    path = ROOT / name.replace(".", "/")
+    generated = name.startswith("wit_world.imports.") and name.count(".") == 2
+    return generated or path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def guest_name(module: str) -> str:
+    return module.removeprefix("nnlet.guest").lstrip(".") or "__init__"
+
+
+GUEST_FILES = sorted(GUEST.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", GUEST_FILES, ids=lambda path: path.stem)
+def test_the_guest_imports_only_what_is_allowed(path: Path) -> None:
+    ours = {"nnlet", "nnlet.errors", "nnlet.tensor", *map(name_of, GUEST_FILES)}
+    allowed = STANDARD | ours | ENDS.get(path.stem, set())
+    assert set(imports(path)) <= allowed
+
+
+@pytest.mark.parametrize("path", GUEST_FILES, ids=lambda path: path.stem)
+def test_the_guest_imports_down_its_order(path: Path) -> None:
+    below = ORDER[ORDER.index(path.stem) + 1 :]
+    found = {guest_name(name) for name in imports(path) if name.startswith("nnlet.guest")}
+    assert found <= set(below)
+
+
+def test_the_template_imports_the_guest_and_nothing_else() -> None:
+    assert set(imports(ROOT / "app.py")) == {"nnlet.guest"}
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("__init__", set()),
+        ("errors", set()),
+        ("tensor", set()),
+        ("model", {"nnlet.errors", "nnlet.tensor"}),
+        ("catalogue", {"nnlet.errors", "nnlet.model"}),
+    ],
+)
+def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:
+    found = {name for name in imports(PACKAGE / f"{name}.py") if name.startswith("nnlet")}
+    assert found <= allowed
+
+
+@pytest.mark.parametrize("name", ["__init__", "errors", "tensor"])
+def test_what_the_guest_shares_with_the_host_weighs_nothing(name: str) -> None:
+    assert set(imports(PACKAGE / f"{name}.py")) == set()
+
+
+def test_no_import_of_nnlet_leads_back() -> None:
+    graph = {name_of(path): {n for n in imports(path) if n.startswith("nnlet.")} for path in FILES}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
