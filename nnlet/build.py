@@ -28,6 +28,7 @@ import nnlet
 from nnlet.errors import BuildError, ModelError, ToolMissing
 from nnlet.fingerprint import fingerprint, forget, is_fresh, mark_fresh
 from nnlet.host import COMPILE_FLAGS, Wasmtime, precompile
+from nnlet.mend import mend
 from nnlet.project import Project
 
 WORLD = "nnlet:fn/app"
@@ -38,6 +39,7 @@ PACKAGE = Path(nnlet.__file__).parent
 _CATALOGUE_CODE = ("catalogue.py", "model.py", "tensor.py")
 _GRAPH_CODE = ("graphs.py", "model.py", "tensor.py")
 _GUEST_CODE = ("__init__.py", "errors.py", "tensor.py")
+_COMPONENT_CODE = ("mend.py", "wasm.py")  # what changes the component after componentize-py
 
 # Folders at the top of a project that hold no code of the function.
 _NOT_IMPORTED = {"nnlet", "benchmarks", "build", "tests"}
@@ -88,7 +90,7 @@ def write_catalogue(project: Project, report: Report = silent) -> Path:
 
 def build_function(project: Project, report: Report = silent) -> Component:
     """build/app.wasm: the function, which imports wasi:nn."""
-    sources = [write_catalogue(project, report), *_sources(project)]
+    sources = [write_catalogue(project, report), *_sources(project), *_code(_COMPONENT_CODE)]
     product = project.build / "app.wasm"
     tools = [f"{name}=={_version(name)}" for name in ("componentize-py", "spin-sdk")]
     key = fingerprint(project.root, sources, *tools)
@@ -149,6 +151,7 @@ def _componentize(project: Project, product: Path) -> None:
         if done.returncode != 0:
             (project.build / "componentize.log").write_text(done.stdout + done.stderr)
             raise BuildError(_complaint(project, done.stderr))
+        output.write_bytes(mend(output.read_bytes()))
 
 
 def _complaint(project: Project, output: str) -> str:

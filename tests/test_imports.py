@@ -31,7 +31,7 @@ STANDARD = {
     "zlib",
 }
 
-# The two ends of the guest, and what only they may import.
+# The two ends of the guest (and the entry for profiling), and what only they may import.
 ENDS = {
     "http": {
         "app",
@@ -40,6 +40,7 @@ ENDS = {
         "wit_world.imports.streams",
         "wit_world.imports.types",
     },
+    "profile": {"wit_world.imports.inference", "wit_world.imports.types"},
     "inference": {
         "componentize_py_types",
         "wit_world.imports.graph",
@@ -49,7 +50,17 @@ ENDS = {
 
 # A request passes through the guest in this order; a module imports only from further down.
 ORDER = [
-    *("http", "inference", "__init__", "app", "openapi", "endpoints", "hooks", "protocol"),
+    *(
+        "profile",
+        "http",
+        "inference",
+        "__init__",
+        "app",
+        "openapi",
+        "endpoints",
+        "hooks",
+        "protocol",
+    ),
     *("classification", "models", "backend", "tensors", "routes", "compression", "messages"),
     *("jsontext",),
 ]

@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 
 from nnlet.errors import HTTPError
@@ -67,3 +69,22 @@ def test_deep_nesting_is_refused_before_it_is_parsed(body: bytes) -> None:
 
 def test_a_quoted_string_is_json_in_ascii() -> None:
     assert quote('a"ä\ud800') == '"a\\"\\u00e4\\ud800"'
+
+
+def nested(random: Random, depth: int) -> str:
+    """JSON of just this depth, with neighbours and strings that try to hide it."""
+    text = random.choice(["1", '"]"', '"[{"', '"\\""', '"\\\\"', '"\\\\\\"]"', '""'])
+    for _ in range(depth):
+        beside = random.choice(["[]", '{"]": []}', '"}]\\\\"', "[[], {}]", "0", '"[\\"["'])
+        items = [text, beside] if random.random() < 0.5 else [beside, text]
+        text = f"[{', '.join(items)}]" if random.random() < 0.5 else f'{{"[": {text}}}'
+    return text
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_depth_is_told_apart_at_the_limit(seed: int) -> None:
+    # What stands beside the innermost value may nest two levels itself.
+    random = Random(seed)
+    assert parse(nested(random, MAX_DEPTH - 2).encode()) is not None
+    with pytest.raises(HTTPError, match="levels"):
+        parse(nested(random, DEEP + 1).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from random import Random
 from typing import Any
 
 import pytest
@@ -410,3 +411,31 @@ def test_what_the_provider_refuses_has_a_status(
     answer = call("POST", SCORES, request(tensor()))
     assert answer.status == status
     assert answer.error == f"inference failed: out of luck ({code})"
+
+
+ODD = [None, True, -1, 0, 1, 1.5, 2**70, 1e300, "", "x", "FP32", [], [[]], {}, {"": None}, [None]]
+
+
+def spoil(random: Random, value: Any) -> Any:
+    """`value` with one thing in it replaced."""
+    if isinstance(value, dict) and value and random.random() < 0.8:
+        key = random.choice(list(value))
+        return {**value, key: spoil(random, value[key])}
+    if isinstance(value, list) and value and random.random() < 0.8:
+        index = random.randrange(len(value))
+        return [*value[:index], spoil(random, value[index]), *value[index + 1 :]]
+    return random.choice(ODD)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_is_answered_or_refused(call: Call, seed: int) -> None:
+    random = Random(seed)
+    parameters = {"binary_data_output": False, "a": 1}
+    outputs = [{"name": "a", "parameters": {"binary_data": True}}, {"name": "b"}]
+    body = request(A, B, id="1", parameters=parameters, outputs=outputs)
+    for _ in range(100):
+        spoiled = spoil(random, body)
+        for headers in ({}, {LENGTH: str(len(json.dumps(spoiled)))}, {LENGTH: "0"}):
+            answer = call("POST", PAIR, spoiled, **headers)
+            assert answer.status in (200, 400), (spoiled, answer.body)
+            assert answer.status == 200 or answer.error
