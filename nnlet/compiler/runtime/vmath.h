@@ -30,16 +30,20 @@ static inline f32 nn_of_bits(u32 bits) {
 #define NN_LOG2_E 0x1.715476p+0f
 #define NN_ROUNDER 0x1.8p23f           // adding it rounds to an integer, in the low bits
 
+// Here a product and a sum may be one instruction: that only makes them more exact. Powers of
+// the argument are computed apart, so that a loop has several of them under way.
+#pragma clang fp contract(fast)
+
 // x = n ln 2 + r with |r| <= ln 2 / 2; returns e^r - 1. For |x| < 2^20.
 static inline f32 nn_exp_parts(f32 x, i32 *n) {
   const f32 shifted = x * NN_LOG2_E + NN_ROUNDER;
   const f32 k = shifted - NN_ROUNDER;
   const f32 r = x - k * NN_LN2_HIGH - k * NN_LN2_LOW;
   *n = (i32)(nn_bits_of(shifted) - nn_bits_of(NN_ROUNDER));
-  const f32 q =
-      0.49999997f +
-      r * (0.16666543f + r * (0.0416672f + r * (0.0083665205f + r * 0.0013882521f)));
-  return r + r * r * q;
+  const f32 r2 = r * r;
+  const f32 q = (0.49999997f + r * 0.16666543f) +
+                r2 * ((0.0416672f + r * 0.0083665205f) + r2 * 0.0013882521f);
+  return r + r2 * q;
 }
 
 // 2^n for -126 <= n <= 127
@@ -63,21 +67,24 @@ static inline f32 nn_expm1_f32(f32 x) {
   return (half * p + (half - 0.5f)) * 2.0f;
 }
 
-// The method of FreeBSD's logf: x = m 2^e with m about 1, then a series in s = f / (2 + f)
-// for f = m - 1.
-static inline f32 nn_log_f32(f32 x) {
-  const bool subnormal = x < 0x1p-126f;
-  const u32 bits = nn_bits_of(subnormal ? x * 0x1p23f : x);
-  const u32 root_half = 0x3f3504f3;  // the bits of sqrt(1/2)
+// log(x 2^-shift) for a normal x above 0, by the method of FreeBSD's logf: x = m 2^e with m
+// about 1, then a series in s = f / (2 + f) for f = m - 1.
+static inline f32 nn_log_normal(f32 x, i32 shift) {
+  const u32 bits = nn_bits_of(x), root_half = 0x3f3504f3;  // the bits of sqrt(1/2)
   const i32 e = (i32)(bits - root_half) >> 23;
   const f32 f = nn_of_bits(bits - ((u32)e << 23)) - 1.0f;
-  const f32 k = (f32)(e - (subnormal ? 23 : 0));
+  const f32 k = (f32)(e - shift);
   const f32 s = f / (2.0f + f);
-  const f32 s2 = s * s;
+  const f32 s2 = s * s, s4 = s2 * s2;
   const f32 series =
-      s2 * (0.66666662693f + s2 * (0.40000972152f + s2 * (0.28498786688f + s2 * 0.24279078841f)));
+      s2 * (0.66666662693f + s4 * 0.28498786688f) + s4 * (0.40000972152f + s4 * 0.24279078841f);
   const f32 square = 0.5f * f * f;
-  const f32 y = s * (square + series) + k * NN_LN2_LOW - square + f + k * NN_LN2_HIGH;
+  return s * (square + series) + k * NN_LN2_LOW - square + f + k * NN_LN2_HIGH;
+}
+
+static inline f32 nn_log_f32(f32 x) {
+  const bool subnormal = x < 0x1p-126f;
+  const f32 y = nn_log_normal(subnormal ? x * 0x1p23f : x, subnormal ? 23 : 0);
   const f32 edge = x == 0.0f ? -__builtin_inff() : x < 0.0f ? __builtin_nanf("") : x;
   return x > 0.0f && x < __builtin_inff() ? y : edge;
 }
@@ -95,25 +102,32 @@ static inline f32 nn_softplus_f32(f32 x) {
   const f32 u = nn_exp_f32(-__builtin_fabsf(x));
   const f32 w = 1.0f + u;
   // log(1 + u), where the second term is what w lost by rounding.
-  return (x < 0.0f ? 0.0f : x) + (nn_log_f32(w) + (u - (w - 1.0f)) / w);
+  return (x < 0.0f ? 0.0f : x) + (nn_log_normal(w, 0) + (u - (w - 1.0f)) / w);
 }
 
 // x + x P(x^2) near 0, 1 - e^(x P(x)) beyond
 static inline f32 nn_erf_f32(f32 x) {
   const f32 a = __builtin_fabsf(x);
-  const f32 s = a * a;
-  const f32 near =
-      0.12837915f +
-      s * (-0.37612525f +
-           s * (0.11282141f + s * (-0.026778908f + s * (0.0050119627f + s * -0.0006090359f))));
+  const f32 s = a * a, s2 = s * s;
+  const f32 near = (0.12837915f + s * -0.37612525f) +
+                   s2 * ((0.11282141f + s * -0.026778908f) +
+                         s2 * (0.0050119627f + s * -0.0006090359f));
   const f32 t = a > 4.0f ? 4.0f : a;  // 1 - erf(4) is below half of the last place
-  const f32 far =
-      -1.12852f +
-      t * (-0.6356994f +
-           t * (-0.10528685f + t * (0.02290603f + t * (-0.0032199752f + t * 0.00021459497f))));
-  const f32 y = a < 0.9f ? a + a * near : 1.0f - nn_exp_f32(t * far);
+  const f32 t2 = t * t;
+  const f32 far = (-1.12852f + t * -0.6356994f) +
+                  t2 * ((-0.10528685f + t * 0.02290603f) +
+                        t2 * (-0.0032199752f + t * 0.00021459497f));
+  i32 n;
+  const f32 p = nn_exp_parts(t * far, &n);
+  const f32 y = a < 0.9f ? a + a * near : 1.0f - (1.0f + p) * nn_power_of_2(n);
   return __builtin_copysignf(y, x);
 }
+
+#pragma clang fp contract(off)
+
+// Wasm's libm gives numbers where there is no answer.
+static inline f32 nn_acosh_f32(f32 x) { return x < 1.0f ? __builtin_nanf("") : acoshf(x); }
+static inline f64 nn_acosh_f64(f64 x) { return x < 1.0 ? __builtin_nan("") : acosh(x); }
 
 static inline f64 nn_sigmoid_f64(f64 x) { return 1.0 / (1.0 + exp(-x)); }
 static inline f64 nn_softplus_f64(f64 x) { return fmax(x, 0.0) + log1p(exp(-fabs(x))); }
@@ -139,8 +153,6 @@ static inline u64 nn_power(u64 base, u64 exponent, bool negative) {
 #define nn_acos_f32 acosf
 #define nn_acos_f64 acos
 #define ACOSH(type) NN_JOIN(nn_acosh_, type)
-#define nn_acosh_f32 acoshf
-#define nn_acosh_f64 acosh
 #define ASIN(type) NN_JOIN(nn_asin_, type)
 #define nn_asin_f32 asinf
 #define nn_asin_f64 asin

@@ -29,6 +29,19 @@ static inline idx nn_tap_last(nn_window w, idx o, idx end) {
   return k < w.kernel ? k : w.kernel;
 }
 
+// The outputs that see the input, not padding, through tap k are first <= o < last.
+static inline idx nn_output_first(nn_window w, idx k) {
+  const idx at = nn_tap(w, 0, k);
+  const idx o = at < 0 ? (w.stride - 1 - at) / w.stride : 0;
+  return o < w.out ? o : w.out;
+}
+
+static inline idx nn_output_last(nn_window w, idx k) {
+  const idx room = w.in - nn_tap(w, 0, k);
+  const idx o = room > 0 ? (room + w.stride - 1) / w.stride : 0;
+  return o < w.out ? o : w.out;
+}
+
 // Runs a statement for every input `at` (an offset in the plane) that output (od, oh, ow) of the windows
 // w[3] sees.
 #define NN_EACH_TAP(...)                                                                      \

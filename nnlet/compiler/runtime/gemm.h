@@ -1,0 +1,213 @@
+// Products of packed matrices in f32, y = a b: what MatMul, Gemm, Conv and others share.
+//
+// a [m, k] is packed in panels of 8 rows, what is left in panels of 4 and then of 1; each lies
+// column by column, and the panel of row i starts at i * k. b [k, n] is packed in strips of 16
+// columns, the last one as wide as what is left, filled up to a multiple of 4 with zeros; each
+// lies row by row, and the strip of column j starts at j * k.
+//
+// The tile that a loop keeps in registers is 8 x 4 elements of y. dev/gemm/README.md has the
+// other shapes that were tried, and why this one wins on 16 registers under Cranelift.
+#ifndef NNLET_GEMM_H
+#define NNLET_GEMM_H
+
+#include "simd.h"
+
+#define GEMM_STRIP 16   // columns of b that are packed together: a cache line
+#define GEMM_DEPTH 256  // of k at a time: a strip (16 KB) and a panel (8 KB) stay in the L1 cache
+#define GEMM_ROWS 128   // of a that are packed together, when they are packed in the run
+
+typedef VEC(f32) f32x4;
+
+// y = min(max(a b + row + column + add, low), high). `row` has m elements, `column` n, and
+// `add` lies as y does; each may be 0.
+typedef struct {
+  const f32 *row, *column, *add;
+  f32 low, high;
+} gemm_epilogue;
+
+#define GEMM_PLAIN ((gemm_epilogue){.low = -__builtin_inff(), .high = __builtin_inff()})
+
+// Clang would rather advance one pointer for each load; with this, loads at constant offsets
+// from `p` stay what they are: part of the load instruction.
+#define GEMM_OPAQUE(p) __asm__("" : "+r"(p))
+
+static inline f32x4 gemm_load(const f32 *p) { return *(const f32x4 *)p; }
+static inline void gemm_store(f32 *p, f32x4 v) { *(f32x4 *)p = v; }
+
+// to[0..3] += a[0..3] b: one column of a with 4 rows times one row of b with 4 columns. The
+// broadcast element is the first factor: Cranelift overwrites that one, and it is not needed
+// again, so nothing is copied.
+#define GEMM_OUTER(to, a, b)                                                        \
+  do {                                                                              \
+    (to)[0] = MADD(f32)(__builtin_shufflevector(a, a, 0, 0, 0, 0), (b), (to)[0]);   \
+    (to)[1] = MADD(f32)(__builtin_shufflevector(a, a, 1, 1, 1, 1), (b), (to)[1]);   \
+    (to)[2] = MADD(f32)(__builtin_shufflevector(a, a, 2, 2, 2, 2), (b), (to)[2]);   \
+    (to)[3] = MADD(f32)(__builtin_shufflevector(a, a, 3, 3, 3, 3), (b), (to)[3]);   \
+  } while (0)
+
+// acc[8] += a[8, k] b[k, 4], where rows of b are `ldb` apart.
+static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
+  for (; k >= 2; k -= 2, a += 16, b += 2 * ldb) {
+    GEMM_OPAQUE(a);
+    const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
+    const f32x4 low0 = gemm_load(a), high0 = gemm_load(a + 4);
+    const f32x4 low1 = gemm_load(a + 8), high1 = gemm_load(a + 12);
+    GEMM_OUTER(acc, low0, b0);
+    GEMM_OUTER(acc + 4, high0, b0);
+    GEMM_OUTER(acc, low1, b1);
+    GEMM_OUTER(acc + 4, high1, b1);
+  }
+  if (k) {
+    const f32x4 b0 = gemm_load(b), low = gemm_load(a), high = gemm_load(a + 4);
+    GEMM_OUTER(acc, low, b0);
+    GEMM_OUTER(acc + 4, high, b0);
+  }
+}
+
+// acc[4] += a[4, k] b[k, 4]. Odd columns of a have sums of their own: 8 independent chains.
+static inline void gemm_tile4(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
+  f32x4 odd[4] = {0};
+  for (; k >= 2; k -= 2, a += 8, b += 2 * ldb) {
+    GEMM_OPAQUE(a);
+    const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb), a0 = gemm_load(a), a1 = gemm_load(a + 4);
+    GEMM_OUTER(acc, a0, b0);
+    GEMM_OUTER(odd, a1, b1);
+  }
+  if (k) {
+    const f32x4 b0 = gemm_load(b), a0 = gemm_load(a);
+    GEMM_OUTER(acc, a0, b0);
+  }
+  for (int i = 0; i < 4; i++) acc[i] += odd[i];
+}
+
+// acc[1] += a[1, k] b[k, 4]. Every fourth column of a has a sum of its own.
+static inline void gemm_tile1(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
+  f32x4 sums[4] = {0};
+  for (; k >= 4; k -= 4, a += 4, b += 4 * ldb) {
+    const f32x4 a0 = gemm_load(a);
+    for (int i = 0; i < 4; i++) {
+      sums[i] = MADD(f32)(SPLAT(f32)(a0[i]), gemm_load(b + i * ldb), sums[i]);
+    }
+  }
+  for (; k > 0; k--, a++, b += ldb) sums[0] = MADD(f32)(SPLAT(f32)(*a), gemm_load(b), sums[0]);
+  acc[0] += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// The first `count` of 4 elements, and zeros.
+static inline f32x4 gemm_load_some(const f32 *p, idx count) {
+  if (count >= 4) return gemm_load(p);
+  f32x4 v = {0};
+  for (idx i = 0; i < count; i++) v[i] = p[i];
+  return v;
+}
+
+static inline void gemm_store_some(f32 *p, f32x4 v, idx count) {
+  if (count >= 4) return gemm_store(p, v);
+  for (idx i = 0; i < count; i++) p[i] = v[i];
+}
+
+// min(max(v, low), high); a NaN stays.
+static inline f32x4 gemm_limit(f32x4 v, f32x4 low, f32x4 high) {
+#ifdef __wasm_simd128__
+  return __builtin_wasm_pmin_f32x4(__builtin_wasm_pmax_f32x4(v, low), high);
+#else
+  for (int i = 0; i < 4; i++) {
+    v[i] = v[i] < low[i] ? low[i] : v[i];
+    v[i] = v[i] > high[i] ? high[i] : v[i];
+  }
+  return v;
+#endif
+}
+
+// y[rows, columns] = the epilogue of a[rows, k] b[k, columns], where `rows` is constant: one
+// panel of a times one strip of b.
+static inline __attribute__((always_inline)) void gemm_panel(
+    const int rows, f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx columns, idx k,
+    const gemm_epilogue *e) {
+  const f32x4 low = SPLAT(f32)(e->low), high = SPLAT(f32)(e->high);
+  for (idx j = 0; j < columns; j += 4) {
+    f32x4 acc[8] = {0};
+    if (rows == 8) gemm_tile8(acc, a, b + j, ldb, k);
+    if (rows == 4) gemm_tile4(acc, a, b + j, ldb, k);
+    if (rows == 1) gemm_tile1(acc, a, b + j, ldb, k);
+    const idx count = columns - j;
+    const f32x4 column = e->column ? gemm_load_some(e->column + j, count) : SPLAT(f32)(0);
+#pragma unroll
+    for (int i = 0; i < rows; i++) {
+      f32x4 v = acc[i] + column;
+      if (e->row) v += SPLAT(f32)(e->row[i]);
+      if (e->add) v += gemm_load_some(e->add + i * ldy + j, count);
+      gemm_store_some(y + i * ldy + j, gemm_limit(v, low, high), count);
+    }
+  }
+}
+
+// y[m, columns] = the epilogue of a[m, k0 .. k0 + depth] b, where b is [depth, columns], a part
+// of a strip whose rows are `ldb` apart, and a is packed for all of `k`.
+static void gemm_strip(f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx m, idx columns,
+                       idx k, idx k0, idx depth, gemm_epilogue e) {
+  for (idx i = 0, rows; i < m; i += rows) {
+    rows = m - i >= 8 ? 8 : m - i >= 4 ? 4 : 1;
+    const f32 *panel = a + i * k + rows * k0;
+    if (rows == 8) gemm_panel(8, y, ldy, panel, b, ldb, columns, depth, &e);
+    if (rows == 4) gemm_panel(4, y, ldy, panel, b, ldb, columns, depth, &e);
+    if (rows == 1) gemm_panel(1, y, ldy, panel, b, ldb, columns, depth, &e);
+    y += rows * ldy;
+    if (e.row) e.row += rows;
+    if (e.add) e.add += rows * ldy;
+  }
+}
+
+// The part of an epilogue for k from k0 on: the first part of the sum brings what is added,
+// the others add to y, and the last one limits.
+static inline gemm_epilogue gemm_part(gemm_epilogue e, const f32 *y, bool first, bool last) {
+  gemm_epilogue part = GEMM_PLAIN;
+  if (first) part = e;
+  else part.add = y;
+  part.low = last ? e.low : -__builtin_inff();
+  part.high = last ? e.high : __builtin_inff();
+  return part;
+}
+
+// to[depth, width] = x[depth, count] with zeros behind, where element (l, c) of x lies at
+// l * major + c * minor: a panel of a, or a part of a strip of b.
+static void gemm_pack(f32 *to, const f32 *x, idx major, idx minor, idx depth, idx count,
+                      idx width) {
+  for (idx c = 0; c < count; c += 4) {
+    const f32 *from = x + c * minor;
+    f32 *column = to + c;
+    idx l = 0;
+    if (minor == 1 && count - c >= 4) {
+      for (; l < depth; l++) gemm_store(column + l * width, gemm_load(from + l * major));
+    } else if (major == 1 && count - c >= 4) {
+      for (; l + 4 <= depth; l += 4) {
+        const f32x4 r0 = gemm_load(from + l), r1 = gemm_load(from + l + minor);
+        const f32x4 r2 = gemm_load(from + l + 2 * minor), r3 = gemm_load(from + l + 3 * minor);
+        const f32x4 p0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+        const f32x4 p1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+        const f32x4 p2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+        const f32x4 p3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+        f32 *at = column + l * width;
+        gemm_store(at, __builtin_shufflevector(p0, p1, 0, 1, 4, 5));
+        gemm_store(at + width, __builtin_shufflevector(p0, p1, 2, 3, 6, 7));
+        gemm_store(at + 2 * width, __builtin_shufflevector(p2, p3, 0, 1, 4, 5));
+        gemm_store(at + 3 * width, __builtin_shufflevector(p2, p3, 2, 3, 6, 7));
+      }
+    }
+    for (; l < depth; l++) {
+      for (idx i = 0; i < 4 && c + i < width; i++) {
+        column[l * width + i] = c + i < count ? from[l * major + i * minor] : 0;
+      }
+    }
+  }
+}
+
+// Packs a[m, k], whose element (i, l) lies at i * row + l * column.
+static inline void gemm_pack_a(f32 *to, const f32 *a, idx row, idx column, idx m, idx k) {
+  for (idx i = 0, rows; i < m; i += rows) {
+    rows = m - i >= 8 ? 8 : m - i >= 4 ? 4 : 1;
+    gemm_pack(to + i * k, a + i * row, column, row, k, rows, rows);
+  }
+}
+
+#endif
