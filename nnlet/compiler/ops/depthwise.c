@@ -1,0 +1,98 @@
+// Depthwise convolutions in f32, where every filter sees one channel: conv of conv.c for
+// channels = 1, which is its naive twin.
+//
+// Each channel is copied with its padding, so that no tap needs a condition. In the copy the
+// columns that outputs of one tap see lie side by side: a row is `stride` rows, of columns
+// 0, s, 2s, ..., of columns 1, s + 1, ... and so on, each of `span` elements.
+#include "gemm.h"
+#include "window.h"
+
+#define DEPTHWISE_BLOCK 16  // outputs of a row that are computed together
+
+// How many inputs an axis needs from the first one on, padding included.
+static inline idx depthwise_reach(nn_window w) {
+  return (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+}
+
+// copy[depth, height, stride, span] = one channel of x, from the window of output 0 on.
+static void depthwise_copy(f32 *copy, const f32 *x, const nn_window *a, idx span) {
+  const idx height = depthwise_reach(a[1]), step = a[2].stride;
+  for (idx r = 0; r < depthwise_reach(a[0]) * height; r++) {
+    const idx id = r / height - a[0].pad, ih = r % height - a[1].pad;
+    const bool inside = id >= 0 && id < a[0].in && ih >= 0 && ih < a[1].in;
+    const f32 *from = x + (id * a[1].in + ih) * a[2].in;
+    for (idx phase = 0; phase < step; phase++, copy += span) {
+      idx first = (a[2].pad - phase + step - 1) / step;
+      idx last = (a[2].in + a[2].pad - phase + step - 1) / step;
+      if (phase >= a[2].pad) first = 0;
+      if (first > span) first = span;
+      if (last > span) last = span;
+      if (!inside || last < first) last = first;
+      for (idx i = 0; i < first; i++) copy[i] = 0;
+      const f32 *at = from + first * step + phase - a[2].pad;
+      for (idx i = first; i < last; i++, at += step) copy[i] = *at;
+      for (idx i = last; i < span; i++) copy[i] = 0;
+    }
+  }
+}
+
+// to[0..4) = the sums over the taps of w[tap] times 16 elements from x + offsets[tap] on.
+static inline void depthwise_sums(f32x4 *to, const f32 *x, const f32 *w, const i32 *offsets,
+                                  idx taps) {
+  f32x4 s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+  for (idx t = 0; t < taps; t++) {
+    const f32 *at = x + offsets[t];
+    const f32x4 factor = SPLAT(f32)(w[t]);
+    s0 = MADD(f32)(gemm_load(at), factor, s0);
+    s1 = MADD(f32)(gemm_load(at + 4), factor, s1);
+    s2 = MADD(f32)(gemm_load(at + 8), factor, s2);
+    s3 = MADD(f32)(gemm_load(at + 12), factor, s3);
+  }
+  to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3;
+}
+
+// One row of outputs.
+static void depthwise_row(f32 *y, const f32 *x, const f32 *w, const i32 *offsets, idx taps,
+                          idx out, f32 bias, const f32 *add, const gemm_epilogue *e) {
+  const f32x4 low = SPLAT(f32)(e->low), high = SPLAT(f32)(e->high), start = SPLAT(f32)(bias);
+  for (idx o = 0; o < out; o += DEPTHWISE_BLOCK) {
+    f32x4 sums[DEPTHWISE_BLOCK / 4];
+    depthwise_sums(sums, x + o, w, offsets, taps);
+#pragma unroll
+    for (int j = 0; j < DEPTHWISE_BLOCK / 4; j++) {
+      const idx at = o + 4 * j, count = out - at;
+      if (count <= 0) break;
+      f32x4 v = sums[j] + start;
+      if (add) v += gemm_load_some(add + at, count);
+      gemm_store_some(y + at, gemm_limit(v, low, high), count);
+    }
+  }
+}
+
+// y[n, groups * filters, out...] = the epilogue of the convolution of x[n, groups, in...] with
+// w[groups * filters, taps]. `copy` is scratch for a channel as the top of this file has it,
+// `offsets` for the taps.
+static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offsets,
+                      const nn_window *a, idx span, idx n, idx groups, idx filters,
+                      gemm_epilogue e) {
+  const idx height = depthwise_reach(a[1]), row = span * a[2].stride;
+  const idx taps = a[0].kernel * a[1].kernel * a[2].kernel;
+  for (idx t = 0; t < taps; t++) {
+    const idx column = t % a[2].kernel * a[2].dilation;
+    const idx line = t / a[2].kernel % a[1].kernel * a[1].dilation;
+    const idx slice = t / a[2].kernel / a[1].kernel * a[0].dilation;
+    const idx place = column % a[2].stride * span + column / a[2].stride;
+    offsets[t] = (i32)((slice * height + line) * row + place);
+  }
+  for (idx i = 0; i < n * groups; i++) {
+    depthwise_copy(copy, x + i * a[0].in * a[1].in * a[2].in, a, span);
+    for (idx f = i % groups * filters; f < (i % groups + 1) * filters; f++) {
+      for (idx o = 0; o < a[0].out * a[1].out; o++, y += a[2].out) {
+        const idx from = o / a[1].out * a[0].stride * height + o % a[1].out * a[1].stride;
+        depthwise_row(y, copy + from * row, w + f * taps, offsets, taps, a[2].out,
+                      e.row ? e.row[f] : 0, e.add, &e);
+        if (e.add) e.add += a[2].out;
+      }
+    }
+  }
+}

@@ -1,0 +1,39 @@
+"""Packing of constant matrices for gemm.h, at compile time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nnlet.compiler.graph import Array
+
+# As in gemm.h.
+STRIP = 16
+DEPTH = 256
+ROWS = 128
+PANELS = (8, 4, 1)
+
+
+def pack_a(a: Array) -> Array:
+    """a[m, k] in panels of 8, 4 and 1 rows, each column by column."""
+    parts = [a[row : row + rows].T.reshape(-1) for row, rows in panels(a.shape[0])]
+    return np.concatenate([*parts, np.zeros(0, a.dtype)])
+
+
+def panels(m: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each panel."""
+    row = 0
+    while row < m:
+        rows = next(p for p in PANELS if p <= m - row)
+        yield row, rows
+        row += rows
+
+
+def pack_b(b: Array) -> Array:
+    """b[k, n] in strips of 16 columns, each row by row, zeros up to a multiple of 4 columns."""
+    k, n = b.shape
+    padded = np.zeros((k, -(-n // 4) * 4), b.dtype)
+    padded[:, :n] = b
+    parts = [padded[:, j : j + STRIP].reshape(-1) for j in range(0, n, STRIP)]
+    return np.concatenate([*parts, np.zeros(0, b.dtype)])

@@ -1,0 +1,232 @@
+// Recurrent networks: one direction of RNN, GRU or LSTM over time. The input's part of every
+// step is a matrix product made before; a step adds the state's part and applies the gates.
+
+#ifndef NN_RECURRENT
+#define NN_RECURRENT
+
+// Activation functions; alpha and beta are what ONNX calls so.
+enum {
+  RNN_AFFINE,
+  RNN_ELU,
+  RNN_HARDSIGMOID,
+  RNN_LEAKYRELU,
+  RNN_RELU,
+  RNN_SCALEDTANH,
+  RNN_SIGMOID,
+  RNN_SOFTPLUS,
+  RNN_SOFTSIGN,
+  RNN_TANH,
+  RNN_THRESHOLDEDRELU,
+};
+
+typedef struct {
+  i32 kind;
+  f32 alpha, beta;
+} rnn_function;
+
+// What a direction does: `lengths` of each sequence, or NULL where all have `steps`; strides, in
+// elements, of the projected input and of the output along time and batch.
+typedef struct {
+  idx steps, batch, hidden;
+  const i32 *lengths;
+  bool reverse, linear_before_reset, input_forget;
+  f32 clip;  // 0 for none
+  idx x_time, x_batch, y_time, y_batch;
+  rnn_function functions[3];
+} rnn_direction;
+
+// Weights of the state lie in panels of so many columns, the last one filled up with zeros: a
+// panel is read from front to back once a step, and its sums fit the registers.
+enum { RNN_PANEL = 32 };
+static inline idx rnn_padded(idx n) { return (n + RNN_PANEL - 1) / RNN_PANEL * RNN_PANEL; }
+
+// The time that a sequence is at in a step, or -1 behind its end
+static inline idx rnn_time(const rnn_direction *d, idx step, idx b) {
+  const idx length = d->lengths ? d->lengths[b] : d->steps;
+  return step >= length ? -1 : d->reverse ? length - 1 - step : step;
+}
+
+#endif
+
+// y[rows, n] = bias[n] + x[rows, k] w[k, n], w in panels and n a whole number of them
+static void NAME(rnn_product)(T *restrict y, idx y_step, const T *restrict x, idx x_step,
+                              const T *restrict w, const T *restrict bias, idx rows, idx n,
+                              idx k) {
+  enum { LANES = 16 / sizeof(T), VECTORS = RNN_PANEL / LANES };
+  for (idx start = 0; start < n; start += RNN_PANEL, w += k * RNN_PANEL) {
+    for (idx r = 0; r < rows; r++) {
+      VEC(T) sums[VECTORS];
+      memcpy(sums, bias + start, sizeof sums);
+      for (idx l = 0; l < k; l++) {
+        const VEC(T) *row = (const VEC(T) *)(w + l * RNN_PANEL);
+        const VEC(T) each = SPLAT(T)(x[r * x_step + l]);
+        for (idx v = 0; v < VECTORS; v++) sums[v] = MADD(T)(each, row[v], sums[v]);
+      }
+      memcpy(y + r * y_step + start, sums, sizeof sums);
+    }
+  }
+}
+
+// panels of w[n, k], for weights that only the run knows
+static void NAME(rnn_pack)(T *restrict panels, const T *restrict w, idx n, idx k) {
+  for (idx start = 0; start < n; start += RNN_PANEL) {
+    for (idx l = 0; l < k; l++) {
+      for (idx j = start; j < start + RNN_PANEL; j++) *panels++ = j < n ? w[j * k + l] : 0;
+    }
+  }
+}
+
+// y[n] = a + b, either of which may be NULL, then zeros up to y[padded]
+static void NAME(rnn_bias)(T *restrict y, const T *restrict a, const T *restrict b, idx n,
+                           idx padded) {
+  for (idx i = 0; i < padded; i++) y[i] = i < n ? (a ? a[i] : 0) + (b ? b[i] : 0) : 0;
+}
+
+// rows of n elements, y_step and x_step apart; zeros where x is NULL
+static void NAME(rnn_rows)(T *restrict y, const T *restrict x, idx y_step, idx x_step, idx rows,
+                           idx n) {
+  for (idx r = 0; r < rows; r++) {
+    for (idx i = 0; i < n; i++) y[r * y_step + i] = x ? x[r * x_step + i] : 0;
+  }
+}
+
+// x[n] = f(x)
+static void NAME(rnn_apply)(T *x, idx n, rnn_function f) {
+  const T a = f.alpha, b = f.beta;
+#define APPLY(y) \
+  for (idx i = 0; i < n; i++) x[i] = (y)
+  switch (f.kind) {
+    case RNN_AFFINE: APPLY(a * x[i] + b); break;
+    case RNN_ELU: APPLY(x[i] > 0 ? x[i] : a * EXPM1(T)(x[i])); break;
+    case RNN_HARDSIGMOID: APPLY(a * x[i] + b < 0 ? 0 : a * x[i] + b > 1 ? 1 : a * x[i] + b); break;
+    case RNN_LEAKYRELU: APPLY(x[i] > 0 ? x[i] : a * x[i]); break;
+    case RNN_RELU: APPLY(x[i] > 0 ? x[i] : 0); break;
+    case RNN_SCALEDTANH: APPLY(a * TANH(T)(b * x[i])); break;
+    case RNN_SIGMOID: APPLY(SIGMOID(T)(x[i])); break;
+    case RNN_SOFTPLUS: APPLY(SOFTPLUS(T)(x[i])); break;
+    case RNN_SOFTSIGN: APPLY(x[i] / (1 + ABS(T)(x[i]))); break;
+    case RNN_TANH: APPLY(TANH(T)(x[i])); break;
+    case RNN_THRESHOLDEDRELU: APPLY(x[i] > a ? x[i] : 0); break;
+  }
+#undef APPLY
+}
+
+// x[n] = f(x between -clip and clip)
+static void NAME(rnn_activate)(T *x, idx n, f32 clip, rnn_function f) {
+  const T bound = clip;
+  for (idx i = 0; clip > 0 && i < n; i++) {
+    x[i] = x[i] < -bound ? -bound : x[i] > bound ? bound : x[i];
+  }
+  NAME(rnn_apply)(x, n, f);
+}
+
+// y[.., n], where it is wanted, gets h[n] for its time; zeros behind a sequence's end
+static void NAME(rnn_emit)(T *restrict y, const T *restrict h, const rnn_direction *d, idx step,
+                           idx time, idx b) {
+  if (!y) return;
+  T *to = y + (time < 0 ? step : time) * d->y_time + b * d->y_batch;
+  for (idx i = 0; i < d->hidden; i++) to[i] = time < 0 ? 0 : h[i];
+}
+
+// In the following, h and c [batch, hidden] are the states, x the input's part of all gates,
+// w and bias the state's part in panels, and `gates` room for both.
+
+static void NAME(rnn)(T *restrict y, T *restrict h, T *restrict gates, const T *restrict x,
+                      const T *restrict w, const T *restrict bias, const rnn_direction *d) {
+  const idx n = d->hidden, row = rnn_padded(n);
+  for (idx step = 0; step < d->steps; step++) {
+    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, row, n);
+    for (idx b = 0; b < d->batch; b++) {
+      const idx time = rnn_time(d, step, b);
+      if (time >= 0) {
+        T *s = gates + b * row;
+        const T *from = x + time * d->x_time + b * d->x_batch;
+        for (idx i = 0; i < n; i++) s[i] += from[i];
+        NAME(rnn_activate)(s, n, d->clip, d->functions[0]);
+        memcpy(h + b * n, s, n * sizeof(T));
+      }
+      NAME(rnn_emit)(y, h + b * n, d, step, time, b);
+    }
+  }
+}
+
+// One step of one sequence: gates z, r in s and the candidate in g
+static void NAME(gru_step)(T *restrict h, T *restrict s, T *restrict g, const T *restrict x,
+                           const T *restrict w, const T *restrict bias, const rnn_direction *d) {
+  const idx n = d->hidden;
+  const T *z = s;
+  T *r = s + n;
+  for (idx i = 0; i < 2 * n; i++) s[i] += x[i];
+  NAME(rnn_activate)(s, 2 * n, d->clip, d->functions[0]);
+  if (d->linear_before_reset) {
+    for (idx i = 0; i < n; i++) g[i] = x[2 * n + i] + bias[i] + r[i] * g[i];
+  } else {
+    for (idx i = 0; i < n; i++) r[i] *= h[i];
+    NAME(rnn_product)(g, 0, r, 0, w, bias, 1, rnn_padded(n), n);
+    for (idx i = 0; i < n; i++) g[i] += x[2 * n + i];
+  }
+  NAME(rnn_activate)(g, n, d->clip, d->functions[1]);
+  for (idx i = 0; i < n; i++) h[i] = (1 - z[i]) * g[i] + z[i] * h[i];
+}
+
+// The candidate has weights (and a bias) of its own, except that linear_before_reset has its
+// state's part among the other gates' and keeps the input's bias here.
+static void NAME(gru)(T *restrict y, T *restrict h, T *restrict gates, const T *restrict x,
+                      const T *restrict w, const T *restrict bias, const T *restrict candidate_w,
+                      const T *restrict candidate_bias, const rnn_direction *d) {
+  const idx n = d->hidden;
+  const idx used = rnn_padded(d->linear_before_reset ? 3 * n : 2 * n);
+  const idx row = rnn_padded(2 * n) + rnn_padded(n);
+  const idx candidate = d->linear_before_reset ? 2 * n : used;
+  for (idx step = 0; step < d->steps; step++) {
+    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, used, n);
+    for (idx b = 0; b < d->batch; b++) {
+      const idx time = rnn_time(d, step, b);
+      if (time >= 0) {
+        T *s = gates + b * row;
+        const T *from = x + time * d->x_time + b * d->x_batch;
+        NAME(gru_step)(h + b * n, s, s + candidate, from, candidate_w, candidate_bias, d);
+      }
+      NAME(rnn_emit)(y, h + b * n, d, step, time, b);
+    }
+  }
+}
+
+// One step of one sequence: gates i, o, f, g in s; peepholes p are i, o, f or NULL
+static void NAME(lstm_step)(T *restrict h, T *restrict c, T *restrict s, const T *restrict x,
+                            const T *restrict p, const rnn_direction *d) {
+  const idx n = d->hidden;
+  T *in = s, *out = s + n, *forget = s + 2 * n, *g = s + 3 * n;
+  for (idx i = 0; i < 4 * n; i++) s[i] += x[i];
+  for (idx i = 0; p && i < n; i++) {
+    in[i] += p[i] * c[i];
+    forget[i] += p[2 * n + i] * c[i];
+  }
+  NAME(rnn_activate)(in, n, d->clip, d->functions[0]);
+  NAME(rnn_activate)(forget, n, d->clip, d->functions[0]);
+  NAME(rnn_activate)(g, n, d->clip, d->functions[1]);
+  for (idx i = 0; d->input_forget && i < n; i++) forget[i] = 1 - in[i];
+  for (idx i = 0; i < n; i++) c[i] = forget[i] * c[i] + in[i] * g[i];
+  for (idx i = 0; p && i < n; i++) out[i] += p[n + i] * c[i];
+  NAME(rnn_activate)(out, n, d->clip, d->functions[0]);
+  memcpy(g, c, n * sizeof(T));
+  NAME(rnn_activate)(g, n, 0, d->functions[2]);
+  for (idx i = 0; i < n; i++) h[i] = out[i] * g[i];
+}
+
+static void NAME(lstm)(T *restrict y, T *restrict h, T *restrict c, T *restrict gates,
+                       const T *restrict x, const T *restrict w, const T *restrict bias,
+                       const T *restrict peepholes, const rnn_direction *d) {
+  const idx n = d->hidden, row = rnn_padded(4 * n);
+  for (idx step = 0; step < d->steps; step++) {
+    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, row, n);
+    for (idx b = 0; b < d->batch; b++) {
+      const idx time = rnn_time(d, step, b);
+      if (time >= 0) {
+        const T *from = x + time * d->x_time + b * d->x_batch;
+        NAME(lstm_step)(h + b * n, c + b * n, gates + b * row, from, peepholes, d);
+      }
+      NAME(rnn_emit)(y, h + b * n, d, step, time, b);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+"""Convolutions against onnxruntime: every attribute, constant and computed weights, odd sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnlet.native import NativeModels
+from tests.compiler.nodes import node_case
+from tests.compiler.oracle import Array, Case, check, compiled, reference
+
+RNG = np.random.default_rng(4)
+
+
+def data(*shape: int, dtype: str = "f4") -> Array:
+    return RNG.normal(size=shape).astype(dtype)
+
+
+# Input, weights, whether there is a bias, attributes.
+Row = tuple[tuple[int, ...], tuple[int, ...], bool, dict[str, Any]]
+
+CONV: list[Row] = [
+    ((2, 3, 17), (5, 3, 3), True, {"pads": [2, 0], "strides": [2]}),
+    ((1, 1, 1), (1, 1, 1), False, {}),
+    ((3, 8, 5, 7), (12, 8, 1, 1), True, {}),
+    ((1, 9, 5, 7), (7, 9, 1, 1), False, {"strides": [2, 2]}),
+    ((1, 9, 5, 7), (7, 9, 1, 1), True, {"pads": [1, 1, 1, 1]}),
+    ((2, 4, 13, 13), (18, 4, 3, 3), True, {"pads": [1, 1, 1, 1]}),
+    ((1, 3, 23, 21), (13, 3, 7, 7), True, {"strides": [2, 2], "pads": [3, 3, 3, 3]}),
+    ((1, 3, 9, 14), (4, 3, 3, 5), True, {"strides": [1, 3], "pads": [0, 2, 3, 1]}),
+    ((1, 3, 12, 12), (4, 3, 3, 2), True, {"dilations": [2, 3], "pads": [1, 0, 2, 1]}),
+    ((1, 3, 12, 11), (4, 3, 3, 2), True, {"strides": [2, 3], "auto_pad": "SAME_UPPER"}),
+    ((1, 3, 12, 11), (4, 3, 4, 2), True, {"auto_pad": "SAME_LOWER"}),
+    ((1, 3, 12, 11), (4, 3, 3, 2), True, {"auto_pad": "VALID"}),
+    ((2, 6, 8, 9), (9, 2, 3, 3), True, {"group": 3, "pads": [1, 1, 1, 1]}),
+    ((2, 8, 8, 9), (8, 4, 1, 1), True, {"group": 2}),
+    ((2, 5, 11, 13), (5, 1, 3, 3), True, {"group": 5, "pads": [1, 1, 1, 1]}),
+    ((1, 5, 11, 13), (5, 1, 3, 3), True, {"group": 5, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    ((1, 5, 11, 30), (5, 1, 5, 5), False, {"group": 5, "pads": [2, 2, 2, 2], "strides": [1, 1]}),
+    ((1, 5, 11, 30), (10, 1, 3, 3), True, {"group": 5, "pads": [2, 1, 2, 1], "dilations": [2, 2]}),
+    ((1, 4, 33), (4, 1, 5), True, {"group": 4, "pads": [4, 0]}),
+    ((1, 2, 5, 6, 7), (4, 2, 3, 2, 3), True, {"strides": [1, 2, 2], "pads": [1, 1, 1, 0, 0, 2]}),
+    ((1, 4, 5, 6, 7), (4, 1, 3, 3, 3), True, {"group": 4, "pads": [1] * 6}),
+    ((1, 300, 3, 3), (20, 300, 3, 3), True, {"pads": [1, 1, 1, 1]}),
+    ((1, 3, 2, 2), (4, 3, 5, 5), True, {"pads": [2, 2, 2, 2]}),
+]  # fmt: skip
+
+CONV_TRANSPOSE: list[Row] = [
+    ((2, 3, 7), (3, 5, 3), True, {"strides": [2], "pads": [1, 0]}),
+    ((1, 4, 5, 6), (4, 3, 3, 3), True, {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    ((1, 4, 5, 6), (4, 3, 2, 2), True, {"strides": [2, 2]}),
+    ((2, 4, 5, 6), (4, 3, 3, 4), False, {"strides": [3, 2], "group": 2}),
+    ((1, 4, 5, 6), (4, 1, 3, 3), True, {"strides": [2, 2], "group": 4, "pads": [0, 1, 1, 0]}),
+    ((1, 4, 5, 6), (4, 3, 3, 3), True, {"dilations": [2, 3], "strides": [2, 1]}),
+    ((1, 4, 5, 6), (4, 3, 3, 3), True, {"output_shape": [10, 13], "strides": [2, 2]}),
+    ((1, 4, 5, 6), (4, 3, 3, 3), True, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    ((1, 4, 5, 6), (4, 3, 4, 3), True, {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
+    ((1, 2, 3, 4, 5), (2, 3, 2, 3, 2), True, {"strides": [2, 1, 2], "pads": [0, 1, 0, 1, 1, 0]}),
+    ((1, 20, 9, 9), (20, 17, 4, 4), True, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+]  # fmt: skip
+
+
+def conv_cases(op: str, rows: list[Row]) -> list[Case]:
+    found = []
+    for n, (shape, weights, biased, attrs) in enumerate(rows):
+        filters = weights[0] if op == "Conv" else weights[1] * attrs.get("group", 1)
+        inputs = [data(*shape), data(*weights)] + ([data(filters)] if biased else [])
+        parameters = range(1, len(inputs))
+        for name, constant, dynamic in (
+            ("fixed", parameters, False), ("dynamic", parameters, True), ("computed", (), True),
+        ):  # fmt: skip
+            found.append(
+                node_case(
+                    op, inputs, name=f"{op}-{n}-{name}", constant=constant, dynamic=dynamic, **attrs
+                )
+            )
+    return found
+
+
+def other_cases() -> list[Case]:
+    floats = [data(1, 4, 7, 9), data(6, 2, 3, 3), data(6)]
+    answer = reference(node_case("Conv", floats, group=2))  # onnxruntime lacks doubles here
+    double = node_case(
+        "Conv", [x.astype("f8") for x in floats], name="double", group=2,
+        expected=[y.astype("f8") for y in answer],
+    )  # fmt: skip
+    empty = node_case(
+        "Conv", [data(0, 3, 8, 8), data(4, 3, 3, 3)], name="no-images",
+        expected=[np.zeros((0, 4, 6, 6), "f4")],
+    )  # fmt: skip
+    return [double, empty, *deform_cases()]
+
+
+def deform_cases() -> list[Case]:
+    x, w, bias = data(2, 4, 7, 8), data(6, 2, 3, 2), data(6)
+    offset, mask = data(2, 2 * 2 * 6, 4, 6) * 3, data(2, 2 * 6, 4, 6)
+    attrs: dict[str, Any] = {
+        "group": 2, "offset_group": 2, "pads": [1, 0, 1, 0], "strides": [2, 1], "dilations": [1, 2],
+    }  # fmt: skip
+    return [
+        node_case("DeformConv", [x, w, offset, bias, mask], name="deform", **attrs),
+        node_case("DeformConv", [x, w, offset], name="deform-plain", dynamic=False, **attrs),
+    ]
+
+
+CASES = [
+    *conv_cases("Conv", CONV),
+    *conv_cases("ConvTranspose", CONV_TRANSPOSE),
+    *other_cases(),
+]
+
+
+@pytest.fixture(scope="module")
+def models() -> NativeModels:
+    return compiled(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equals_onnxruntime(models: NativeModels, case: Case) -> None:
+    check(models, case)
