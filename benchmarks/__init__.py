@@ -1,0 +1,1 @@
+"""Measurements, never tests: each runs with one command and keeps what it found as JSON."""
