@@ -1,0 +1,1 @@
+"""End-to-end tests: the function as users run it, under the real wasmtime."""
