@@ -15,14 +15,14 @@ from nnlet.compiler.lower import lower
 from nnlet.compiler.memory import Plan, plan
 from nnlet.compiler.ops import OPS
 from nnlet.compiler.program import Program
-from nnlet.compiler.simplify import drop_unused
+from nnlet.compiler.simplify import drop_unused, fold_batch_norms, fold_pads, name_constants
 from nnlet.errors import NnletError
 from nnlet.model import ModelSpec
 
 __all__ = ["CModule", "compile_models", "compile_protos"]
 
 # Graph -> Graph, then Program -> Program, in this order.
-GRAPH_PASSES = (drop_unused,)
+GRAPH_PASSES = (drop_unused, name_constants, fold_batch_norms, fold_pads)
 PASSES = (drop_unread, fuse_epilogues, fuse_maps)
 
 

@@ -60,7 +60,7 @@ def fold(node: Node, inputs: Sequence[Value | None]) -> list[Array | None] | Non
     if node.op in RANDOM or node.proto is None or _has_subgraph(node):
         return None
     if node.op == "Constant":
-        return [_constant(node)]
+        return [constant(node)]
     if "." in node.op or not inputs:
         return None
     arrays = [None if v is None else v.content for v in inputs]
@@ -79,7 +79,8 @@ def _has_subgraph(node: Node) -> bool:
     return any(isinstance(v, Graph) for v in node.attrs.values())
 
 
-def _constant(node: Node) -> Array | None:
+def constant(node: Node) -> Array | None:
+    """The array that a node of type Constant stands for; None for strings."""
     for key, value in node.attrs.items():
         if key in ("value", "sparse_value"):
             return as_array(value)

@@ -8,6 +8,7 @@ reported at once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from onnx import helper, inliner, numpy_helper
 
 from nnlet.compiler.graph import Array, Graph, Node, Port, as_array
 from nnlet.errors import ModelError, UnsupportedModel
-from nnlet.model import load_onnx
+from nnlet.model import load_onnx, unserved_outputs
 from nnlet.tensor import BY_ONNX, DataType
 
 OLDEST_OPSET = 7
@@ -51,6 +52,8 @@ def from_proto(proto: onnx.ModelProto, where: str, supported: Collection[str]) -
             "export with another opset_version"
         )
     graph = _graph(proto.graph, opsets, where)
+    left_out = unserved_outputs(proto.graph)
+    graph = replace(graph, outputs=tuple(p for p in graph.outputs if p.name not in left_out))
     _report_missing(graph, where, supported)
     return graph
 

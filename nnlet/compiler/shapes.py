@@ -8,84 +8,40 @@ it is left for run time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Union, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nnlet.compiler import dims as d
 from nnlet.compiler import reals
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Node
-from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.known import (
+    FLOATS,
+    MAX_ITEMS,
+    Item,
+    Items,
+    Known,
+    items_of,
+    known_ints,
+    known_items,
+)
+from nnlet.compiler.program import Value
 from nnlet.compiler.reals import Real
 from nnlet.tensor import BY_ONNX, DATATYPES, DataType
 
-MAX_ITEMS = 256  # more elements than any shape has: then it is data
 MAX_READ = 16  # elements of a tensor in memory that become sizes to keep their neighbours known
 MAX_TEXT = 400  # characters of C for one Real
 BOOL = DATATYPES["BOOL"]
 INTEGERS = frozenset({"INT64", "INT32", "BOOL"})
-FLOATS = frozenset({"FP32", "FP64"})
 
-Item = Union[Dim, Real]  # noqa: UP007
-Items = npt.NDArray[Any]  # of objects: a Dim or Real each
-
-
-@dataclass(frozen=True)
-class Known:
-    """A tensor whose elements are known."""
-
-    dtype: DataType
-    items: Items
-
-    def value(self, label: str) -> Value:
-        """As a constant where all elements are, else as `ints`."""
-        flat = self.items.reshape(-1).tolist()
-        if all(isinstance(x, int) for x in flat):
-            array = np.array(flat, NUMPY[self.dtype.name]).reshape(self.items.shape)
-            return Value("", self.dtype, array.shape, const=array, label=label)
-        return Value("", self.dtype, self.items.shape, ints=tuple(flat), label=label)
+Settle = Callable[[Dim], Dim]  # a size in terms of variables (sizes.py)
+Read = Callable[[Value], tuple[Dim, ...]]  # the elements of an integer tensor in memory
 
 
-class Names(Protocol):
-    """What rules need of the lowering."""
-
-    def settled(self, dim: Dim) -> Dim:
-        """`dim` in terms of declared variables."""
-
-    def read(self, value: Value) -> tuple[Dim, ...]:
-        """The elements of an integer tensor in memory, as sizes."""
-
-
-def known_ints(value: Value) -> tuple[Dim, ...] | None:
-    """The flat elements of an integer or bool value, if they are known as sizes."""
-    if value.dtype.kind == "f":
-        return None
-    if value.ints is not None:
-        return cast("tuple[Dim, ...]", value.ints)
-    const = value.const
-    if const is not None and const.size <= MAX_ITEMS:
-        return tuple(int(x) for x in const.reshape(-1))
-    return None
-
-
-def known_items(value: Value) -> tuple[Item, ...] | None:
-    """The same, of a float32 or float64 value too."""
-    if value.dtype.kind != "f":
-        return known_ints(value)
-    if value.dtype.name not in FLOATS:
-        return None
-    if value.ints is not None:
-        return value.ints
-    const = value.const
-    if const is not None and const.size <= MAX_ITEMS:
-        return tuple(reals.of_number(float(x), value.dtype) for x in const.reshape(-1))
-    return None
-
-
-def evaluate(node: Node, inputs: Sequence[Value | None], names: Names) -> list[Known] | None:
+def evaluate(
+    node: Node, inputs: Sequence[Value | None], settle: Settle, read: Read
+) -> list[Known] | None:
     """The outputs of `node`, or None where its elements cannot be followed."""
     rule = RULES.get(node.op)
     if rule is None or not inputs or inputs[0] is None:
@@ -93,7 +49,7 @@ def evaluate(node: Node, inputs: Sequence[Value | None], names: Names) -> list[K
     if node.op != "Concat" and not any(v is not None and v.ints is not None for v in inputs):
         return None  # data, or all constant: that is folded
     try:
-        results = rule(_Follow(node, inputs, names))
+        results = rule(_Follow(node, inputs, settle, read))
     except (_Unknown, IndexError, ValueError, ZeroDivisionError, TypeError):
         return None
     if any(known.items.size > MAX_ITEMS for known in results):
@@ -108,10 +64,13 @@ class _Unknown(Exception):
 class _Follow:
     """One node whose elements are being followed; what a rule works with."""
 
-    def __init__(self, node: Node, inputs: Sequence[Value | None], names: Names) -> None:
+    def __init__(
+        self, node: Node, inputs: Sequence[Value | None], settle: Settle, read: Read
+    ) -> None:
         self.node = node
         self.inputs = inputs
-        self.names = names
+        self.settle = settle
+        self.read = read
 
     @property
     def dtype(self) -> DataType:
@@ -132,7 +91,7 @@ class _Follow:
         flat = known_items(value)
         if flat is None:
             raise _Unknown
-        return _array(flat, tuple(int(x) for x in value.dims))  # type: ignore[arg-type]
+        return items_of(flat, tuple(int(x) for x in value.dims))  # type: ignore[arg-type]
 
     def ints(self, name: str, at: int) -> list[int] | None:
         """A list that is an attribute in old opsets and an input in new ones."""
@@ -148,9 +107,9 @@ class _Follow:
     def done(self, items: Any, dtype: DataType | None = None) -> list[Known]:
         """The result, with long sizes given a name."""
         if not isinstance(items, np.ndarray):  # NumPy unpacks an object of rank 0
-            items = _array([items], ())
+            items = items_of([items], ())
         flat = [self._short(x) for x in items.reshape(-1).tolist()]
-        return [Known(dtype or self.dtype, _array(flat, items.shape))]
+        return [Known(dtype or self.dtype, items_of(flat, items.shape))]
 
     def _short(self, item: Item) -> Item:
         if isinstance(item, Real):
@@ -159,13 +118,7 @@ class _Follow:
             return item
         if isinstance(item, int) and not -(2**63) <= item < 2**63:
             raise _Unknown
-        return self.names.settled(item)
-
-
-def _array(flat: Sequence[Item], shape: tuple[int, ...]) -> Items:
-    array = np.empty(len(flat), object)
-    array[:] = flat
-    return array.reshape(shape)
+        return self.settle(item)
 
 
 Rule = Callable[[_Follow], list[Known]]
@@ -176,7 +129,7 @@ def _each(rule: Callable[[Any], Item]) -> Rule:
 
     def apply(f: _Follow) -> list[Known]:
         items = f.items(0)
-        return f.done(_array([rule(x) for x in items.reshape(-1).tolist()], items.shape))
+        return f.done(items_of([rule(x) for x in items.reshape(-1).tolist()], items.shape))
 
     return apply
 
@@ -202,7 +155,7 @@ def _pair(
         for n in range(1, len(f.inputs)):
             a, b = np.broadcast_arrays(total, f.items(n))
             flat = [one(x, y) for x, y in zip(a.reshape(-1), b.reshape(-1), strict=True)]
-            total = _array(flat, a.shape)
+            total = items_of(flat, a.shape)
         return f.done(total, which)
 
     return apply
@@ -239,7 +192,7 @@ def _cast(f: _Follow) -> list[Known]:
         return reals.to_size(item) if isinstance(item, Real) else item
 
     value = f.items(0)
-    return f.done(_array([one(x) for x in value.reshape(-1).tolist()], value.shape), to)
+    return f.done(items_of([one(x) for x in value.reshape(-1).tolist()], value.shape), to)
 
 
 def _gather(f: _Follow) -> list[Known]:
@@ -268,7 +221,7 @@ def _read(f: _Follow, index: int) -> Items:
     if known_ints(value) is not None:
         return f.items(index)
     shape = tuple(int(x) for x in value.dims)  # type: ignore[arg-type]
-    return _array(f.names.read(value), shape)
+    return items_of(f.read(value), shape)
 
 
 def _slice(f: _Follow) -> list[Known]:
@@ -329,7 +282,7 @@ def _where(f: _Follow) -> list[Known]:
         return d.select(t, x, y)
 
     flat = [one(*each) for each in zip(test.flat, a.flat, b.flat, strict=True)]
-    return f.done(_array(flat, test.shape), f.value(1).dtype)
+    return f.done(items_of(flat, test.shape), f.value(1).dtype)
 
 
 def _reduce(rule: Callable[[Dim, Dim], Dim], start: Dim | None = None) -> Rule:
@@ -345,7 +298,7 @@ def _reduce(rule: Callable[[Dim, Dim], Dim], start: Dim | None = None) -> Rule:
         total = rest.pop(0) if start is None else start
         for item in rest:
             total = rule(total, item)
-        return f.done(_array([total], (1,) if f.node.attrs.get("keepdims", 1) else ()))
+        return f.done(items_of([total], (1,) if f.node.attrs.get("keepdims", 1) else ()))
 
     return apply
 

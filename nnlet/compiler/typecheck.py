@@ -14,6 +14,7 @@ import onnx
 from nnlet.compiler.graph import Node
 from nnlet.compiler.program import Value
 from nnlet.errors import CompileError
+from nnlet.tensor import DataType
 
 
 def check_types(node: Node, inputs: Sequence[Value | None]) -> None:
@@ -43,6 +44,19 @@ def check_types(node: Node, inputs: Sequence[Value | None]) -> None:
             )
         if formal.is_homogeneous:
             bound[formal.type_str] = found
+
+
+def output_type(node: Node, inputs: Sequence[Value | None], index: int) -> DataType | None:
+    """The datatype that output `index` shares with an input; None where it shares none."""
+    schema = _schema(node.op, node.opset)
+    if schema is None:
+        return None
+    wanted = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
+    for at, value in enumerate(inputs):
+        formal = schema.inputs[min(at, len(schema.inputs) - 1)]
+        if value is not None and formal.type_str == wanted:
+            return value.dtype
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -31,8 +31,8 @@ def node_case(
     **attrs: Any,
 ) -> Case:
     """One node over `inputs` (None: absent). Those in `constant` are initializers; the others
-    have, if `dynamic`, dimensions that only the run knows, but for the `fixed`. `outputs` are ONNX types, 0 for the
-    type of the first input."""
+    have, if `dynamic`, dimensions that only the run knows, but for the `fixed`. `outputs` are
+    ONNX types, 0 for the type of the first input."""
     names = ["" if x is None else f"x{n}" for n, x in enumerate(inputs)]
     results = [f"y{n}" for n in range(len(outputs))]
     given = {n: x for n, x in enumerate(inputs) if x is not None}
@@ -41,7 +41,9 @@ def node_case(
         helper.make_tensor_value_info(
             f"x{n}",
             helper.np_dtype_to_tensor_dtype(x.dtype),
-            [f"x{n}_{axis}" for axis in range(x.ndim)] if dynamic and n not in fixed else list(x.shape),
+            [f"x{n}_{axis}" for axis in range(x.ndim)]
+            if dynamic and n not in fixed
+            else list(x.shape),
         )
         for n, x in given.items()
         if n not in constant
@@ -50,7 +52,10 @@ def node_case(
         [helper.make_node(op, names, results, **attrs)],
         op,
         ports,
-        [helper.make_tensor_value_info(r, t or first, None) for r, t in zip(results, outputs, strict=True)],
+        [
+            helper.make_tensor_value_info(r, t or first, None)
+            for r, t in zip(results, outputs, strict=True)
+        ],
         [numpy_helper.from_array(given[n], f"x{n}") for n in sorted(constant)],
     )
     opsets = [helper.make_opsetid("", opset)]

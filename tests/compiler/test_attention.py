@@ -266,8 +266,8 @@ def test_a_length_beyond_the_keys_counts_as_all(models: NativeModels) -> None:
         np.testing.assert_array_equal(answer, answers[0])
 
 
-def test_queries_of_another_type_than_keys_are_refused() -> None:
+def test_values_of_another_type_are_refused() -> None:
     each = attention("m")
-    each.proto.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    each.proto.graph.input[2].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
     with pytest.raises(UnsupportedModel, match="of different types"):
         compile_protos([("m", "1", each.proto)])

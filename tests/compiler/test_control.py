@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from nnlet.compiler import compile_protos
+from nnlet.compiler.load import from_proto
+from nnlet.compiler.lower import lower
+from nnlet.compiler.memory import plan
+from nnlet.compiler.ops import OPS
 from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
 from tests.compiler.onnxtext import model
@@ -214,7 +218,7 @@ def test_a_known_condition_leaves_one_branch() -> None:
 
 
 def test_a_loop_of_many_rounds_keeps_to_its_memory() -> None:
-    """Each round makes a tensor of 4 MB: 200 of them fit 32 MB because each is given back."""
+    """Each round makes a tensor of 4 MB: 50 of them fit 32 MB because each is given back."""
     text = """(float[p] r) {
         r = Loop (m, , x) <body = b (int64 i, bool c, float[p] s) => (bool d, float[q] t)
             { d = Identity (c) k = Expand (s, w) t = ReduceMax <keepdims = 0> (k, FIRST) }> }"""
@@ -222,9 +226,33 @@ def test_a_loop_of_many_rounds_keeps_to_its_memory() -> None:
     module = compile_protos([("m", "1", each)])
     models = NativeModels(module.source, module.weights, defines={"NN_HEAP_BYTES": "(32 << 20)"})
     wide = np.array([1000, 1000], "i8")
-    fed = {"m": np.array(200, "i8"), "x": np.array([3], "f4"), "w": wide}
+    fed = {"m": np.array(50, "i8"), "x": np.array([3], "f4"), "w": wide}
     (found,) = models.run("m", "1", fed)
     np.testing.assert_array_equal(found, np.full(1000, 3, "f4"))
+
+
+def test_storages_inside_a_body_overlap() -> None:
+    text = """(float[4, 64] r) {
+        r = Loop (m, , x) <body = b (int64 i, bool c, float[4, 64] s) => (bool d, float[4, 64] t)
+            { d = Identity (c) e = Softmax (s) f = Softmax (e) g = Softmax (f) h = Softmax (g)
+              t = Softmax (h) }> }"""
+    graph = from_proto(proto("int64 m, float[4, 64] x", text), "m", OPS)
+    placed = plan(lower(graph, "m", "1", OPS))
+    assert len(placed.offsets) == 5
+    assert placed.arena == 2 * 4 * 64 * 4
+
+
+def test_what_a_body_reads_from_outside_lives_as_long_as_the_loop() -> None:
+    """u is read first of all in the body: nothing that the body makes may lie in its place."""
+    text = """(float[4, 64] r) {
+        u = Softmax (x)
+        r = Loop (m, , x) <body = b (int64 i, bool c, float[4, 64] s) => (bool d, float[4, 64] t)
+            { d = Identity (c) e = Add (s, u) f = Softmax (e) g = Softmax (f)
+              t = Softmax (g) }> }"""
+    x = np.linspace(-1, 1, 256, dtype="f4").reshape(4, 64)
+    fed = {"m": np.array(3, "i8"), "x": x}
+    each = Case("m", proto("int64 m, float[4, 64] x", text), fed)
+    check(compiled([each]), each)
 
 
 def test_results_that_change_their_size_cannot_be_collected() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
 from tests.compiler.nodes import node_case
 from tests.compiler.oracle import Array, Case, check, compiled
@@ -270,10 +271,28 @@ def logic_cases() -> list[Case]:
     return [*found, node_case("Not", [a], outputs=outputs, expected=[~a])]
 
 
+def dropout_cases() -> list[Case]:
+    x, outputs = RNG.normal(size=(3, 4)).astype("f4"), [0, TensorProto.BOOL]
+    everything = [x, np.ones((3, 4), bool)]
+    ratio, off = np.array(0.5, "f4"), np.array(False)
+    return [
+        node_case(
+            "Dropout", [x], name="Dropout 7", opset=7, outputs=[0, 0], expected=[x, x * 0 + 1]
+        ),
+        node_case(
+            "Dropout", [x], name="Dropout 10", opset=10, outputs=outputs, expected=everything
+        ),
+        node_case(
+            "Dropout", [x, ratio, off], name="Dropout", outputs=outputs, expected=everything,
+            fixed=[0, 1, 2],
+        ),
+    ]  # fmt: skip
+
+
 CASES = [
     *math_cases(), *activation_cases(), *integer_cases(), *shift_cases(), *comparison_cases(),
     *float_cases(), *power_cases(), *clip_cases(), *broadcast_cases(), *half_cases(),
-    *logic_cases(),
+    *logic_cases(), *dropout_cases(),
 ]  # fmt: skip
 
 
@@ -285,3 +304,12 @@ def models() -> NativeModels:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_the_reference(models: NativeModels, case: Case) -> None:
     check(models, case)
+
+
+def test_dropout_does_not_train(models: NativeModels) -> None:
+    x, ratio = np.ones((3, 4), "f4"), np.array(0.5, "f4")
+    inputs = {"x0": x, "x1": ratio, "x2": np.array(True)}
+    with pytest.raises(InferenceError, match="training is not supported"):
+        models.run("Dropout", "1", inputs)
+    y, _ = models.run("Dropout", "1", {**inputs, "x1": ratio * 0})
+    assert np.array_equal(x, y)

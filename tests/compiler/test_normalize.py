@@ -90,7 +90,16 @@ def parameter_cases() -> list[Case]:
     of_wide, wide_mean, wide_inverse = standardized(wide, -1)
     of_half, half_mean, half_inverse = standardized(half, -1)
     ones: Any = np.ones(33)
+    root_half = half / np.sqrt((half.astype("f8") ** 2).mean(-1, keepdims=True) + 1e-5)
     return [
+        node_case(
+            "RMSNormalization", [half, ones.astype("f4")], name="half with float scale", opset=23,
+            outputs=[FLOAT], expected=[root_half.astype("f4")],
+        ),
+        node_case(
+            "RMSNormalization", [half.astype("f4"), ones], name="float with double scale",
+            opset=23, outputs=[TensorProto.DOUBLE], expected=[root_half],
+        ),
         node_case(
             "LayerNormalization", [x, column, row], name="repeating", axis=1,
             expected=[(y * column + row).astype("f4")], dynamic=False,

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
 
-from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
 from tests.compiler.nodes import INT64, node_case
 from tests.compiler.oracle import Array, Case, check, compiled
@@ -26,30 +24,64 @@ WINDOWS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
     ("MaxPool", (2, 3, 17), {"kernel_shape": [3]}),
     ("MaxPool", (1, 2, 9, 7), {"kernel_shape": [3, 2], "strides": [2, 3], "pads": [1, 0, 1, 1]}),
     ("MaxPool", (1, 2, 9, 7), {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
-    ("MaxPool", (1, 1, 5, 5), {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1}),
+    (
+        "MaxPool",
+        (1, 1, 5, 5),
+        {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1},
+    ),
     ("MaxPool", (1, 2, 9, 8), {"kernel_shape": [3, 3], "dilations": [2, 3]}),
-    ("MaxPool", (1, 2, 9, 8), {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    (
+        "MaxPool",
+        (1, 2, 9, 8),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    ),
     ("MaxPool", (1, 2, 9, 8), {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER"}),
     ("MaxPool", (1, 2, 9, 8), {"kernel_shape": [2, 4], "strides": [2, 1], "auto_pad": "VALID"}),
     ("MaxPool", (3, 3, 112, 13), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
     ("MaxPool", (1, 5, 3, 3), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
-    ("MaxPool", (2, 1, 4, 5, 6), {"kernel_shape": [2, 3, 2], "strides": [1, 2, 3], "pads": [0, 1, 1, 1, 1, 0]}),
+    (
+        "MaxPool",
+        (2, 1, 4, 5, 6),
+        {"kernel_shape": [2, 3, 2], "strides": [1, 2, 3], "pads": [0, 1, 1, 1, 1, 0]},
+    ),
     ("AveragePool", (2, 3, 17), {"kernel_shape": [4], "strides": [3]}),
     ("AveragePool", (1, 2, 9, 7), {"kernel_shape": [3, 3], "pads": [1, 1, 2, 2]}),
-    ("AveragePool", (1, 2, 9, 7), {"kernel_shape": [3, 3], "pads": [1, 1, 2, 2], "count_include_pad": 1}),
+    (
+        "AveragePool",
+        (1, 2, 9, 7),
+        {"kernel_shape": [3, 3], "pads": [1, 1, 2, 2], "count_include_pad": 1},
+    ),
     ("AveragePool", (1, 2, 9, 7), {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
-    ("AveragePool", (1, 2, 9, 7), {"kernel_shape": [3, 3], "strides": [2, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}),
+    (
+        "AveragePool",
+        (1, 2, 9, 7),
+        {
+            "kernel_shape": [3, 3],
+            "strides": [2, 3],
+            "pads": [1, 1, 1, 1],
+            "ceil_mode": 1,
+            "count_include_pad": 1,
+        },
+    ),
     ("AveragePool", (1, 2, 9, 8), {"kernel_shape": [2, 3], "dilations": [3, 2]}),
-    ("AveragePool", (1, 2, 9, 8), {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    (
+        "AveragePool",
+        (1, 2, 9, 8),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_LOWER"},
+    ),
     ("AveragePool", (2, 1, 4, 5, 6), {"kernel_shape": [2, 3, 2], "pads": [1, 1, 1, 0, 1, 1]}),
     ("LpPool", (2, 3, 17), {"kernel_shape": [4], "p": 1}),
-    ("LpPool", (1, 2, 9, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 2], "p": 3}),
+    (
+        "LpPool",
+        (1, 2, 9, 7),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 2], "p": 3},
+    ),
     ("LpPool", (1, 2, 5, 6, 7), {"kernel_shape": [3, 2, 2], "auto_pad": "SAME_UPPER"}),
     ("GlobalAveragePool", (2, 3, 17), {}),
     ("GlobalAveragePool", (1, 5, 7, 7), {}),
     ("GlobalMaxPool", (2, 3, 4, 5, 6), {}),
     ("GlobalLpPool", (2, 3, 5, 3), {"p": 3}),
-]  # fmt: skip
+]
 
 
 def cases() -> list[Case]:
@@ -62,12 +94,20 @@ def cases() -> list[Case]:
     found += [
         node_case("MaxPool", [data(2, 3, 6, 5)], name="indices", outputs=[0, INT64], **square),
         node_case(
-            "MaxPool", [data(2, 3, 6, 5)], name="columns", outputs=[0, INT64], storage_order=1,
+            "MaxPool",
+            [data(2, 3, 6, 5)],
+            name="columns",
+            outputs=[0, INT64],
+            storage_order=1,
             **square,
         ),
         node_case(
-            "MaxPool", [data(1, 2, 4, 4, 5)], name="indices-3d", outputs=[0, INT64],
-            kernel_shape=[2, 2, 3], pads=[1, 0, 1, 0, 1, 1],
+            "MaxPool",
+            [data(1, 2, 4, 4, 5)],
+            name="indices-3d",
+            outputs=[0, INT64],
+            kernel_shape=[2, 2, 3],
+            pads=[1, 0, 1, 0, 1, 1],
         ),
         node_case("MaxPool", [data(1, 2, 6, 5, dtype="u1")], name="uint8", **square),
         node_case("MaxPool", [data(1, 2, 6, 5, dtype="i1")], name="int8", **square),
@@ -76,7 +116,7 @@ def cases() -> list[Case]:
             "MaxPool", [data(1, 2, 6, 5)], name="opset-8", opset=8, outputs=[0, INT64], **square
         ),
         node_case("MaxPool", [data(0, 2, 6, 5)], name="no-images", **square),
-    ]  # fmt: skip
+    ]
     return found + [unpool_case(), *roi_cases()]
 
 
@@ -85,9 +125,13 @@ def unpool_case() -> Case:
     y = np.zeros((1, 2, 3, 6), "f4")
     y.reshape(-1)[indices] = x.reshape(-1)
     return node_case(
-        "MaxUnpool", [x, indices.reshape(x.shape)], kernel_shape=[2, 3], strides=[1, 2],
-        pads=[0, 0, 0, 1], expected=[y],
-    )  # fmt: skip
+        "MaxUnpool",
+        [x, indices.reshape(x.shape)],
+        kernel_shape=[2, 3],
+        strides=[1, 2],
+        pads=[0, 0, 0, 1],
+        expected=[y],
+    )
 
 
 def roi_cases() -> list[Case]:
@@ -95,10 +139,13 @@ def roi_cases() -> list[Case]:
     return [
         node_case("MaxRoiPool", [data(2, 3, 8, 9), rois], name="roi", pooled_shape=[2, 3]),
         node_case(
-            "MaxRoiPool", [data(2, 3, 8, 9), rois], name="roi-scaled", pooled_shape=[3, 2],
+            "MaxRoiPool",
+            [data(2, 3, 8, 9), rois],
+            name="roi-scaled",
+            pooled_shape=[3, 2],
             spatial_scale=0.5,
         ),
-    ]  # fmt: skip
+    ]
 
 
 CASES = cases()

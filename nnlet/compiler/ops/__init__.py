@@ -6,7 +6,6 @@ other than ONNX's own. `half` marks operators that take float16 and bfloat16 as 
 
 from __future__ import annotations
 
-from nnlet.compiler.lower import Op
 from nnlet.compiler.ops import (
     activation,
     attention,
@@ -43,6 +42,7 @@ from nnlet.compiler.ops import (
     trees,
     unpool,
 )
+from nnlet.compiler.site import Op
 
 OPS: dict[str, Op] = {
     # -- elementwise, casts

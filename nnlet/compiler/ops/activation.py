@@ -6,7 +6,7 @@ As in elementwise.py, with the attributes by name ({alpha}) and earlier steps as
 from __future__ import annotations
 
 from nnlet.compiler.ctext import literal
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 from nnlet.tensor import DATATYPES
 
 BOOL = DATATYPES["BOOL"]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from nnlet.compiler import dims as d
 from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.ops.linear import broadcast_stride
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DataType
 
 QUERIES = 4  # attention.c: QUERIES
@@ -166,9 +166,7 @@ def _mask(
             if dim != size:
                 s.check(test, words, d.c(dim), d.c(size))
     strides = [broadcast_stride(own[n], dims[n], d.product(own[n + 1 :])) for n in range(3)]
-    # One number for all keys; else those that are missing at the end let nothing through.
-    each: Dim = broadcast_stride(own[3], keys, 1) if own[3] == 1 else 1
-    return mask, (*strides, each), keys if own[3] == 1 else own[3]
+    return mask, (*strides, 1), own[3]
 
 
 def _scale(s: Site, size: Dim) -> str:
@@ -201,6 +199,7 @@ def rotary_embedding(s: Site) -> None:
     cosines, sines, positions = s.input(1), s.input(2), s.optional(3)
     turned: Dim = int(s.attr("rotary_embedding_dim", 0)) or x.size
     half = turned // 2
+    s.same(2 * half, turned, "pairs of numbers and numbers to turn")
     expected = 2 if positions is not None else 3
     if cosines.rank != expected or sines.rank != expected:
         s.fail(f"caches of rank {cosines.rank} and {sines.rank}: {expected} expected")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nnlet.compiler.lower import FP32, HALF, Site
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, HALF, Site
 from nnlet.tensor import BY_ONNX, DataType
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Graph, Port
-from nnlet.compiler.lower import INT64, Mark, Site
 from nnlet.compiler.ops import rounds
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import INT64, Mark, Site
 
 
 def if_(s: Site) -> None:
@@ -30,6 +30,8 @@ def if_(s: Site) -> None:
     test = s.pointer(s.input(0))
     mark = s.mark()
     then, other = (s.body(branch, {}) for branch in branches)
+    if not len(then.results) == len(other.results) == len(s.node.outputs):
+        s.fail("its branches differ in their number of outputs")
     if any(a.rank != b.rank for a, b in zip(then.results, other.results, strict=True)):
         mark.undo()
         chosen = s.choose()
@@ -77,6 +79,7 @@ def loop(s: Site) -> None:
     graph: Graph = s.attr("body")
     states = [s.ref(s.input(n)) for n in range(2, s.input_count)]
     limit, go = s.sizes(0), s.const(1)
+    _check_body(s, graph, 2 + len(states), 1 + len(states))
     mark = s.mark()
     index = s.new_size()
     iteration, going, *ports = graph.inputs
@@ -116,16 +119,21 @@ def scan(s: Site) -> None:
     graph: Graph = s.attr("body")
     scans = int(s.attr("num_scan_inputs"))
     n_states = s.input_count - scans
+    if scans < 1 or n_states < 0:
+        s.fail(f"{scans} scanned inputs of {s.input_count}")
     sequences = [s.ref(s.input(n)) for n in range(n_states, s.input_count)]
     states = [s.ref(s.input(n)) for n in range(n_states)]
-    axes = s.attr("scan_input_axes") or [0] * scans
-    axes = [s.wrap(int(axis), x.rank) for axis, x in zip(axes, sequences, strict=True)]
+    _check_body(s, graph, s.input_count, n_states)
+    axes = [
+        s.wrap(axis, x.rank)
+        for axis, x in zip(_each(s, "scan_input_axes", scans), sequences, strict=True)
+    ]
     count = sequences[0].dims[axes[0]]
     for axis, x in zip(axes, sequences, strict=True):
         s.same(count, x.dims[axis], "lengths of the scanned inputs")
     mark = s.mark()
     index = s.new_size()
-    backwards = s.attr("scan_input_directions") or [0] * scans
+    backwards = _each(s, "scan_input_directions", scans)
     slices, head = [], []
     for axis, x, back in zip(axes, sequences, backwards, strict=True):
         value, line = _slice(s, x, axis, count - 1 - index if back else index)
@@ -135,15 +143,32 @@ def scan(s: Site) -> None:
     bound = {port.name: v for port, v in zip(graph.inputs[n_states:], slices, strict=True)}
     turns = rounds.lower(s, mark, graph, ports, states, bound, first=0)
     results = turns.body.results[n_states:]
-    axes = s.attr("scan_output_axes") or [0] * len(results)
-    backwards = s.attr("scan_output_directions") or [0] * len(results)
+    axes = _each(s, "scan_output_axes", len(results))
+    backwards = _each(s, "scan_output_directions", len(results))
     collected = []
     for n, (value, axis, back) in enumerate(zip(results, axes, backwards, strict=True), n_states):
         if s.has_output(n):
             place = count - 1 - index if back else index
-            along = s.wrap(int(axis), value.rank + 1)
+            along = s.wrap(axis, value.rank + 1)
             collected.append(rounds.collect(s, mark, n, value, along, place, count, index))
     rounds.emit(s, turns, index, f"{d.c(index)} < {d.c(count)}", head, [], [], collected)
+
+
+def _check_body(s: Site, graph: Graph, inputs: int, outputs: int) -> None:
+    """Whether the body has that many inputs, and at least that many outputs."""
+    if len(graph.inputs) != inputs or len(graph.outputs) < outputs:
+        s.fail(
+            f"its body has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected "
+            f"{inputs} and at least {outputs}"
+        )
+
+
+def _each(s: Site, name: str, count: int) -> list[int]:
+    """A list with a number for each scanned tensor; zeros where it is absent."""
+    found = [int(x) for x in s.attr(name, [])] or [0] * count
+    if len(found) != count:
+        s.fail(f"{name} has {len(found)} entries for {count} tensors")
+    return found
 
 
 def _shape(port: Port) -> tuple[int, ...]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
-from nnlet.compiler.ops.gemm import DEPTH, pack_a
+from nnlet.compiler.ops.gemm import BLOCK, DEPTH, pack_a
 from nnlet.compiler.ops.window import (
     Window,
     auto_pad_of,
@@ -21,11 +20,10 @@ from nnlet.compiler.ops.window import (
     windows,
 )
 from nnlet.compiler.program import Epilogue, Value
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DATATYPES
 
-
 INT32 = DATATYPES["INT32"]
-PIXELS = 13 * 16  # CONV_PIXELS of conv_packed.c
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,10 @@ def convolve(
     if single:
         _depthwise(s, y, x, w, bias, axes, c)
         return y
-    columns = s.scratch(FP32, (d.minimum(c.channels * d.product(w.dims[2:]), DEPTH), PIXELS))
+    if _suits_winograd(axes, c):
+        _winograd(s, y, x, weights, bias, axes, c)
+        return y
+    columns = s.scratch(FP32, (d.minimum(c.channels * d.product(w.dims[2:]), DEPTH), BLOCK))
     end = s.epilogue(Epilogue(axis=1, row=bias))
     s.call(
         "conv_packed.conv_packed", (), y, x, weights, columns, c_windows(_flat(axes)),
@@ -95,17 +96,62 @@ def _depthwise(
     )  # fmt: skip
 
 
+def _suits_winograd(axes: list[Window], c: Channels) -> bool:
+    """Whether 3 x 3 taps gain more from winograd.c than its transformations take."""
+    taps = [(a.kernel, a.stride, a.dilation) for a in axes] == [(3, 1, 1)] * 2
+    if not (taps and isinstance(c.filters, int) and isinstance(c.channels, int)):
+        return False
+    tiles = d.product(d.ceildiv(a.out, 4) for a in axes)
+    fits = c.filters % 4 == 0 and c.filters >= 16 and c.channels >= 8
+    return fits and (not isinstance(tiles, int) or tiles >= 4)
+
+
+def _winograd(
+    s: Site, y: Value, x: Value, weights: Value, bias: Value | None, axes: list[Window], c: Channels
+) -> None:
+    height, width = axes
+    across = d.ceildiv(width.out, 4)
+    # The transformed tiles of all channels should fit the L2 cache.
+    most = d.maximum(16, d.floordiv(4096, c.channels))
+    lines = d.maximum(1, d.minimum(d.floordiv(most, across), d.ceildiv(height.out, 4)))
+    tiles = d.ceildiv(lines * across, 4) * 4
+    scratch = [
+        s.scratch(FP32, dims)
+        for dims in (
+            (4 * lines + 2, 4 * across + 2),
+            (36, c.channels, tiles),
+            (36, c.channels, 8),
+            (36, 8, tiles),
+        )
+    ]
+    end = s.epilogue(Epilogue(axis=1, row=bias))
+    s.call(
+        "winograd.winograd", (), y, x, weights, *scratch, c_windows(axes), lines, *c.arguments(),
+        end,
+    )  # fmt: skip
+
+
 def _packed_weights(s: Site, w: Value, c: Channels) -> Value:
-    """The weights as conv_packed wants them: packed now if they are constant, else in the run."""
+    """The weights as conv_packed.c wants them, packed now if they are constant, else in the run.
+
+    Each group is a matrix: of a row for each filter, which counts taps and then channels, or
+    transposed, of a row for each filter and tap, which counts channels.
+    """
+    transposed = s.node.op == "ConvTranspose"
     content = w.content
-    if content is not None:
-        taps_first = np.moveaxis(content, 1, -1).reshape(content.shape[0], -1)
-        return s.value_of(np.concatenate([pack_a(g) for g in np.split(taps_first, c.groups)]))
-    packed = s.temporary(FP32, w.dims)
-    taps = d.product(w.dims[2:])
-    s.call("conv_packed.conv_pack", (), packed, w, c.groups, c.filters, c.channels, taps)
-    s.flush()
-    return packed
+    if content is None:
+        packed = s.temporary(FP32, w.dims)
+        kernel = "conv_transpose_pack" if transposed else "conv_pack"
+        sizes = c.groups, c.filters, c.channels, d.product(w.dims[2:])
+        s.call(f"conv_packed.{kernel}", (), packed, w, *sizes)
+        s.flush()
+        return packed
+    grouped = np.split(content, c.groups)
+    if transposed:
+        matrices = [g.reshape(g.shape[0], -1).T for g in grouped]
+    else:
+        matrices = [np.moveaxis(g, 1, -1).reshape(g.shape[0], -1) for g in grouped]
+    return s.value_of(np.concatenate([pack_a(m) for m in matrices]))
 
 
 def _flat(axes: list[Window]) -> list[Window]:
@@ -122,8 +168,18 @@ def convtranspose(s: Site) -> None:
     axes = _transposed_windows(s, x.dims[2:], _kernel(s, w))
     bias = s.optional(2)
     _check_bias(s, bias, c)
+    packed = x.dtype is FP32 and c.channels != 1
+    weights = _packed_weights(s, w, c) if packed else w
     y = s.output(0, x.dtype, (c.batch, c.out, *(a.size for a in axes)))
-    s.call("conv.convtranspose", x.dtype, y, x, w, bias, c_windows(axes), *c.arguments())
+    if not packed:
+        s.call("conv.convtranspose", x.dtype, y, x, w, bias, c_windows(axes), *c.arguments())
+        return
+    columns = s.scratch(FP32, (d.minimum(c.channels, DEPTH), BLOCK))
+    block = s.scratch(FP32, (*w.dims[1:], BLOCK))
+    s.call(
+        "conv_packed.conv_transpose_packed", (), y, x, weights, bias, columns, block,
+        c_windows(axes), *c.arguments(),
+    )  # fmt: skip
 
 
 def deformconv(s: Site) -> None:

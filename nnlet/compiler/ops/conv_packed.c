@@ -6,28 +6,6 @@
 #include "gemm.h"
 #include "window.h"
 
-// Pixels of a block: its rows are an odd number of cache lines apart, so that they do not
-// compete for the same places in the L1 cache.
-#define CONV_PIXELS (13 * 16)
-
-// to[i] = from[i * stride] for i < count
-static inline void conv_copy(f32 *to, const f32 *from, idx stride, idx count) {
-  idx i = 0;
-  if (stride == 1) {
-    for (; i + 4 <= count; i += 4) gemm_store(to + i, gemm_load(from + i));
-  } else if (stride == 2) {
-    for (; i + 4 <= count; i += 4) {
-      const f32x4 a = gemm_load(from + 2 * i), b = gemm_load(from + 2 * i + 3);
-      gemm_store(to + i, __builtin_shufflevector(a, b, 0, 2, 5, 7));
-    }
-  }
-  for (; i < count; i++) to[i] = from[i * stride];
-}
-
-static inline void conv_zero(f32 *to, idx first, idx last) {
-  for (idx i = first; i < last; i++) to[i] = 0;
-}
-
 static inline idx conv_clamp(idx i, idx most) { return i < 0 ? 0 : i < most ? i : most; }
 
 // What `count` outputs of one row, from (od, oh, ow) on, see of `channels` planes through one
@@ -36,12 +14,14 @@ static void conv_gather_row(f32 *to, const f32 *x, const nn_window *a, idx od, i
                             idx count, idx kd, idx kh, idx kw, idx first, idx last, idx channels) {
   const idx id = nn_tap(a[0], od, kd), ih = nn_tap(a[1], oh, kh);
   const bool inside = id >= 0 && id < a[0].in && ih >= 0 && ih < a[1].in;
-  const idx from = conv_clamp(first - ow, count), until = inside ? conv_clamp(last - ow, count) : 0;
+  const idx from = conv_clamp(first - ow, count);
+  idx until = inside ? conv_clamp(last - ow, count) : 0;
+  if (until < from) until = from;
   const f32 *at = x + (id * a[1].in + ih) * a[2].in + nn_tap(a[2], ow + from, kw);
-  for (idx c = 0; c < channels; c++, to += CONV_PIXELS, at += a[0].in * a[1].in * a[2].in) {
-    conv_zero(to, 0, from);
-    conv_copy(to + from, at, a[2].stride, until - from);
-    conv_zero(to, until > from ? until : from, count);
+  for (idx c = 0; c < channels; c++, to += GEMM_BLOCK, at += a[0].in * a[1].in * a[2].in) {
+    nn_zero(to, from);
+    nn_take_every(to + from, at, a[2].stride, until - from);
+    nn_zero(to + until, count - until);
   }
 }
 
@@ -50,7 +30,7 @@ static void conv_gather_row(f32 *to, const f32 *x, const nn_window *a, idx od, i
 static void conv_gather(f32 *to, const f32 *x, const nn_window *a, idx pixel, idx count,
                         idx channels, idx k0, idx depth) {
   const idx plane = a[0].in * a[1].in * a[2].in, end = k0 + depth;
-  for (idx k = k0, many; k < end; k += many, to += many * CONV_PIXELS) {
+  for (idx k = k0, many; k < end; k += many, to += many * GEMM_BLOCK) {
     const idx tap = k / channels, channel = k % channels;
     many = channels - channel < end - k ? channels - channel : end - k;
     const idx kw = tap % a[2].kernel, kh = tap / a[2].kernel % a[1].kernel;
@@ -63,7 +43,7 @@ static void conv_gather(f32 *to, const f32 *x, const nn_window *a, idx pixel, id
                       kd, kh, kw, first, last, many);
     }
     for (idx c = 0; c < many; c++) {
-      conv_zero(to + c * CONV_PIXELS, count, (count + 3) & ~(idx)3);
+      nn_zero(to + c * GEMM_BLOCK + count, -count & 3);
     }
   }
 }
@@ -77,8 +57,8 @@ static void conv_packed(f32 *y, const f32 *x, const f32 *weights, f32 *columns,
   const idx k = channels * a[0].kernel * a[1].kernel * a[2].kernel;
   for (idx i = 0; i < n * groups; i++) {
     const f32 *w = weights + i % groups * filters * k;
-    for (idx pixel = 0; pixel < pixels; pixel += CONV_PIXELS) {
-      const idx count = pixels - pixel < CONV_PIXELS ? pixels - pixel : CONV_PIXELS;
+    for (idx pixel = 0; pixel < pixels; pixel += GEMM_BLOCK) {
+      const idx count = pixels - pixel < GEMM_BLOCK ? pixels - pixel : GEMM_BLOCK;
       f32 *to = y + i * filters * pixels + pixel;
       gemm_epilogue here = e;
       if (e.row) here.row += i % groups * filters;
@@ -86,7 +66,7 @@ static void conv_packed(f32 *y, const f32 *x, const f32 *weights, f32 *columns,
       for (idx k0 = 0, depth; k0 < k; k0 += depth) {
         depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
         conv_gather(columns, x, a, pixel, count, channels, k0, depth);
-        gemm_strip(to, pixels, w, columns, CONV_PIXELS, filters, count, k, k0, depth,
+        gemm_columns(to, pixels, w, columns, GEMM_BLOCK, filters, count, k, k0, depth,
                    gemm_part(here, to, k0 == 0, k0 + depth == k));
       }
     }
@@ -104,5 +84,62 @@ static void conv_pack(f32 *to, const f32 *w, idx groups, idx filters, idx channe
         gemm_pack(to + tap * channels * rows, w + tap, taps, k, channels, rows, rows);
       }
     }
+  }
+}
+
+// y += what the block, the products [filters * taps, count pixels of x from `pixel` on], gives
+// to the outputs that each tap reaches.
+static void conv_scatter(f32 *y, const f32 *block, const nn_window *a, idx pixel, idx count,
+                         idx filters) {
+  const idx taps = a[0].kernel * a[1].kernel * a[2].kernel;
+  for (idx r = 0; r < filters * taps; r++, block += GEMM_BLOCK) {
+    const idx kw = r % a[2].kernel, kh = r / a[2].kernel % a[1].kernel;
+    const idx kd = r % taps / a[2].kernel / a[1].kernel;
+    const idx first = nn_output_first(a[2], kw), last = nn_output_last(a[2], kw);
+    for (idx done = 0, part; done < count; done += part) {
+      const idx row = (pixel + done) / a[2].out, ow = (pixel + done) % a[2].out;
+      part = a[2].out - ow < count - done ? a[2].out - ow : count - done;
+      const idx id = nn_tap(a[0], row / a[1].out, kd), ih = nn_tap(a[1], row % a[1].out, kh);
+      if (id < 0 || id >= a[0].in || ih < 0 || ih >= a[1].in) continue;
+      f32 *to = y + ((r / taps * a[0].in + id) * a[1].in + ih) * a[2].in + nn_tap(a[2], ow, kw);
+      for (idx i = conv_clamp(first - ow, part); i < conv_clamp(last - ow, part); i++) {
+        to[i * a[2].stride] += block[done + i];
+      }
+    }
+  }
+}
+
+// convtranspose of conv.c, with weights that are packed as conv_transpose_pack packs them.
+// `columns` is scratch as for conv_packed, `block` for [filters * taps, GEMM_BLOCK].
+static void conv_transpose_packed(f32 *y, const f32 *x, const f32 *weights, const f32 *bias,
+                                  f32 *columns, f32 *block, const nn_window *a, idx n, idx groups,
+                                  idx filters, idx channels) {
+  const idx pixels = a[0].out * a[1].out * a[2].out, plane = a[0].in * a[1].in * a[2].in;
+  const idx rows = filters * a[0].kernel * a[1].kernel * a[2].kernel;
+  const nn_window one = {1, 1, 1, 1, 1, 0, 0}, all = {pixels, pixels, 1, 1, 1, 0, 0};
+  const nn_window flat[] = {one, one, all};
+  for (idx i = 0; i < n * groups; i++, x += channels * pixels, y += filters * plane) {
+    const idx g = i % groups;
+    for (idx at = 0; at < filters * plane; at++) y[at] = bias ? bias[g * filters + at / plane] : 0;
+    for (idx pixel = 0; pixel < pixels; pixel += GEMM_BLOCK) {
+      const idx count = pixels - pixel < GEMM_BLOCK ? pixels - pixel : GEMM_BLOCK;
+      for (idx k0 = 0, depth; k0 < channels; k0 += depth) {
+        depth = channels - k0 < GEMM_DEPTH ? channels - k0 : GEMM_DEPTH;
+        conv_gather(columns, x, flat, pixel, count, channels, k0, depth);
+        gemm_columns(block, GEMM_BLOCK, weights + g * rows * channels, columns, GEMM_BLOCK, rows,
+                   count, channels, k0, depth,
+                   gemm_part(GEMM_PLAIN, block, k0 == 0, k0 + depth == channels));
+      }
+      conv_scatter(y, block, a, pixel, count, filters);
+    }
+  }
+}
+
+// Packs w[groups * channels, filters, taps], transposed in each group, for conv_transpose_packed.
+static void conv_transpose_pack(f32 *to, const f32 *w, idx groups, idx filters, idx channels,
+                                idx taps) {
+  const idx rows = filters * taps;
+  for (idx at = 0; at < groups * rows * channels; at += rows * channels) {
+    gemm_pack_a(to + at, w + at, 1, rows, rows, channels);
   }
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 
 
 def cumulative(s: Site) -> None:

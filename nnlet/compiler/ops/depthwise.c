@@ -14,24 +14,21 @@ static inline idx depthwise_reach(nn_window w) {
   return (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
 }
 
-// copy[depth, height, stride, span] = one channel of x, from the window of output 0 on.
+// The rows of copy that lie inside x, which has one channel; the padding stays as it is.
 static void depthwise_copy(f32 *copy, const f32 *x, const nn_window *a, idx span) {
-  const idx height = depthwise_reach(a[1]), step = a[2].stride;
-  for (idx r = 0; r < depthwise_reach(a[0]) * height; r++) {
-    const idx id = r / height - a[0].pad, ih = r % height - a[1].pad;
-    const bool inside = id >= 0 && id < a[0].in && ih >= 0 && ih < a[1].in;
-    const f32 *from = x + (id * a[1].in + ih) * a[2].in;
-    for (idx phase = 0; phase < step; phase++, copy += span) {
-      idx first = (a[2].pad - phase + step - 1) / step;
-      idx last = (a[2].in + a[2].pad - phase + step - 1) / step;
-      if (phase >= a[2].pad) first = 0;
-      if (first > span) first = span;
-      if (last > span) last = span;
-      if (!inside || last < first) last = first;
-      for (idx i = 0; i < first; i++) copy[i] = 0;
-      const f32 *at = from + first * step + phase - a[2].pad;
-      for (idx i = first; i < last; i++, at += step) copy[i] = *at;
-      for (idx i = last; i < span; i++) copy[i] = 0;
+  const idx height = depthwise_reach(a[1]), depth = depthwise_reach(a[0]), step = a[2].stride;
+  for (idx phase = 0; phase < step; phase++) {
+    // Column i * step + phase of the copy is column i * step + phase - pad of x.
+    const idx before = a[2].pad - phase, behind = before + a[2].in;
+    const idx first = before > 0 ? (before + step - 1) / step : 0;
+    idx last = behind > 0 ? (behind + step - 1) / step : 0;
+    if (last > span) last = span;
+    for (idx d = a[0].pad; d < depth && d - a[0].pad < a[0].in; d++) {
+      for (idx r = a[1].pad; r < height && r - a[1].pad < a[1].in; r++) {
+        const f32 *from = x + ((d - a[0].pad) * a[1].in + r - a[1].pad) * a[2].in - before;
+        f32 *to = copy + ((d * height + r) * step + phase) * span;
+        nn_take_every(to + first, from + first * step, step, last - first);
+      }
     }
   }
 }
@@ -84,6 +81,7 @@ static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offset
     const idx place = column % a[2].stride * span + column / a[2].stride;
     offsets[t] = (i32)((slice * height + line) * row + place);
   }
+  nn_zero(copy, depthwise_reach(a[0]) * height * row);
   for (idx i = 0; i < n * groups; i++) {
     depthwise_copy(copy, x + i * a[0].in * a[1].in * a[2].in, a, span);
     for (idx f = i % groups * filters; f < (i % groups + 1) * filters; f++) {

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops.linear import Matrices, broadcast_stride, product
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import Site
 
 MOST_LABELS = 64  # what the kernel has room for
 Labels = tuple[str, ...]

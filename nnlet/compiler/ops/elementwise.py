@@ -7,8 +7,8 @@ integers go through it, so that overflow wraps. `@0` and `@1` are the inputs' el
 from __future__ import annotations
 
 from nnlet.compiler.ctext import literal
-from nnlet.compiler.lower import Site
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import Site
 from nnlet.tensor import DATATYPES, DataType
 
 BOOL = DATATYPES["BOOL"]

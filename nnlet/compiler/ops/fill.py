@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from nnlet.compiler import dims as d
-from nnlet.compiler import shapes
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
+from nnlet.compiler.known import known_items
 from nnlet.compiler.program import NUMPY, Value, datatype_of
 from nnlet.compiler.reals import Real
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import BY_ONNX
 
 
@@ -69,7 +69,7 @@ def _known_count(s: Site) -> Dim | None:
 
 def _integer(value: Value) -> Dim | None:
     """A scalar that is known to be an integer."""
-    items = shapes.known_items(value)
+    items = known_items(value)
     if items is None or len(items) != 1:
         return None
     item = items[0]

@@ -67,7 +67,8 @@ static void NAME(one_hot)(T *restrict y, const U *restrict indices, const T *res
   for (idx i = 0; i < outer * depth * inner; i++) y[i] = off;
   for (idx o = 0; o < outer; o++) {
     for (idx i = 0; i < inner; i++) {
-      const i64 index = IS_FLOAT(U) ? nn_to_i64(indices[o * inner + i]) : (i64)indices[o * inner + i];
+      const U given = indices[o * inner + i];
+      const i64 index = IS_FLOAT(U) ? nn_to_i64((f64)given) : (i64)given;
       const i64 at = index < 0 ? index + depth : index;
       if (at >= 0 && at < depth) y[(o * depth + (idx)at) * inner + i] = on;
     }

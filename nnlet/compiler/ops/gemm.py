@@ -12,6 +12,7 @@ from nnlet.compiler.graph import Array
 STRIP = 16
 DEPTH = 256
 ROWS = 128
+BLOCK = 13 * 16
 PANELS = (8, 4, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 
 SAMPLED = {"nearest": 0, "bilinear": 1, "linear": 1, "bicubic": 2, "cubic": 2}
 PADDINGS = ("zeros", "border", "reflection")  # in the order of grid.c

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import INT64, Site
 from nnlet.compiler.ops.strided import strides
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import INT64, Site
 
 
 def check_indices(s: Site, call: str, indices: Value, what: str, *numbers: Dim) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
-from nnlet.compiler.ops.gemm import DEPTH, ROWS, STRIP, pack_b
+from nnlet.compiler.ops.gemm import BLOCK, DEPTH, ROWS, STRIP, pack_b
 from nnlet.compiler.program import Epilogue, Value
+from nnlet.compiler.site import FP32, Site
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,13 @@ def product(
         return
     packed = _packed(s, b, k, n)
     panels = s.scratch(FP32, (d.minimum(m, ROWS), k))
-    strip = s.scratch(FP32, (d.minimum(k, DEPTH), STRIP)) if packed is None else None
+    block = None
+    if packed is None:
+        # Rows of a block are up to two cache lines longer than what is in them.
+        block = s.scratch(FP32, (d.minimum(k, DEPTH), d.minimum(n + 2 * STRIP, BLOCK)))
     right = b.value if packed is None else None
     end = s.epilogue(Epilogue())
-    s.call("gemm.gemm", (), y.value, a.value, right, *where, packed, panels, strip, end)
+    s.call("gemm.gemm", (), y.value, a.value, right, *where, packed, panels, block, end)
 
 
 def _packed(s: Site, b: Matrices, k: Dim, n: Dim) -> Value | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops import linear, scores
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 
 
 def classifier(s: Site) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.graph import Array
-from nnlet.compiler.lower import FP32, INT64, Site
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.program import NUMPY, datatype_of
+from nnlet.compiler.site import FP32, INT64, Site
 from nnlet.tensor import DATATYPES
 
 FP64 = DATATYPES["FP64"]

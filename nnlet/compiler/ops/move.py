@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops import strided
 from nnlet.compiler.ops.strided import Loop, strides
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import Site
 
 
 def transpose(s: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import INT64, Site
+from nnlet.compiler.site import INT64, Site
 
 
 def non_max_suppression(s: Site) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.site import FP32, Site
 
 
 def batch_normalization(s: Site) -> None:
@@ -55,17 +55,19 @@ def layer_normalization(s: Site) -> None:
         _affine(s, y, scale, bias)
     for n, value in enumerate(stats, start=1):
         if value is not None:
-            s.exact.add(n)
             s.map(n, FP32, [value], (FP32, "(f32)@0"))
 
 
 def rms_normalization(s: Site) -> None:
-    """https://onnx.ai/onnx/operators/onnx__RMSNormalization.html"""
+    """https://onnx.ai/onnx/operators/onnx__RMSNormalization.html
+
+    The result has the type of the scale.
+    """
     _check_stash_type(s)
     x, scale = s.input(0), s.input(1)
     axis = s.axis(-1, x.rank)
     rows = (d.product(x.dims[:axis]), d.product(x.dims[axis:]), float(s.attr("epsilon", 1e-5)))
-    if _fits(scale, x.dims[axis:]):
+    if _fits(scale, x.dims[axis:]) and scale.dtype is x.dtype:
         y = s.output(0, x.dtype, x.dims)
         s.call("normalize.rmsnorm", x.dtype, y, x, scale, *rows)
     else:
@@ -88,7 +90,7 @@ def _affine(s: Site, y: Value, scale: Value, bias: Value | None) -> None:
     """Output 0 is y * scale + bias, broadcast."""
     inputs = [y, scale] if bias is None else [y, scale, bias]
     text = "@0 * @1" if bias is None else "@0 * @1 + @2"
-    s.map(0, y.dtype, inputs, (y.dtype, text))
+    s.map(0, scale.dtype, inputs, (scale.dtype, text))
 
 
 def group_normalization(s: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import INT64, Site
+from nnlet.compiler.site import INT64, Site
 
 
 def top_k(s: Site) -> None:

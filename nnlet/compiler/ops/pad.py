@@ -8,16 +8,16 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops import strided
 from nnlet.compiler.ops.shape import check_axes, pick
 from nnlet.compiler.ops.strided import Loop, strides
 from nnlet.compiler.ops.table import take
 from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.site import Site
 from nnlet.tensor import DATATYPES
 
 INT32 = DATATYPES["INT32"]
-MODES = ("edge", "reflect", "wrap")  # in the order of pad.c
+MODES = ("edge", "reflect", "wrap")  # in the order of pad_table.c
 
 
 def pad(s: Site) -> None:
@@ -102,7 +102,8 @@ def _constant(s: Site, x: Value, before: Sequence[Dim], after: Sequence[Dim], fi
 def _mirrored(s: Site, x: Value, before: Sequence[Dim], after: Sequence[Dim], mode: int) -> None:
     """Every element has its place in x: one table an axis says which."""
     y = s.output(0, x.dtype, [a + n + b for n, a, b in zip(x.dims, before, after, strict=True)])
-    s.check(f"{d.c(x.size)} > 0 || {d.c(y.size)} == 0", "an empty tensor cannot be mirrored")
+    if not d.nonnegative(x.size - 1):
+        s.check(f"{d.c(x.size)} > 0 || {d.c(y.size)} == 0", "an empty tensor cannot be mirrored")
     tables: list[Value | None] = []
     for axis, dim in enumerate(y.dims):
         moves = before[axis] != 0 or after[axis] != 0

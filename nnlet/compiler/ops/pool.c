@@ -24,9 +24,11 @@ static void NAME(maxpool)(T *restrict y, i64 *restrict indices, const T *restric
   }
 }
 
-// Pooling of rows: as far as taps lie above each other, whole rows of the input are joined into
-// `row`; then its elements into outputs, one tap after the other, where `picked` is what the
-// outputs see through that tap. Loops without conditions, which become SIMD. Both are scratch.
+// Pooling of rows. As far as taps lie above each other, whole rows of the input, with their
+// padding, are joined into `row`; its elements that taps see side by side into `wide`, at every
+// place; and every stride-th place is an output. Loops without conditions, which become SIMD.
+
+static inline T NAME(joined)(bool sums, T a, T b) { return sums ? a + b : b > a ? b : a; }
 
 // to[i] = from[i * stride] for i < count
 static inline void NAME(pick)(T *restrict to, const T *restrict from, idx stride, idx count) {
@@ -39,27 +41,40 @@ static inline void NAME(pick)(T *restrict to, const T *restrict from, idx stride
   }
 }
 
-// y = max x, as maxpool without indices
-static void NAME(maxpool_rows)(T *restrict y, const T *restrict x, T *restrict row,
-                               T *restrict picked, const nn_window *w, idx planes) {
-  const idx in = w[2].in, out = w[2].out, rows = w[0].out * w[1].out;
-  for (idx r = 0; r < planes * rows; r++, y += out) {
+// y = max x or sum x. Scratch `row` has what all windows of a row reach, `wide` as much.
+static inline __attribute__((always_inline)) void NAME(pool_rows)(
+    bool sums, T *restrict y, const T *restrict x, T *restrict row, T *restrict wide,
+    const nn_window *w, idx planes) {
+  const idx in = w[2].in, rows = w[0].out * w[1].out;
+  const idx places = (w[2].out - 1) * w[2].stride + 1;
+  const idx reach = places + (w[2].kernel - 1) * w[2].dilation;
+  const idx inside = in < reach - w[2].pad ? in : reach - w[2].pad;
+  for (idx i = 0; i < reach; i++) row[i] = sums ? 0 : LOWEST(T);  // the padding stays
+  for (idx r = 0; r < planes * rows; r++, y += w[2].out) {
     const idx od = r % rows / w[1].out, oh = r % w[1].out;
-    const T *plane = x + r / rows * w[0].in * w[1].in * in;
-    for (idx i = 0; i < in; i++) row[i] = LOWEST(T);
-    for (idx kd = nn_tap_first(w[0], od); kd < nn_tap_last(w[0], od, w[0].in); kd++) {
-      for (idx kh = nn_tap_first(w[1], oh); kh < nn_tap_last(w[1], oh, w[1].in); kh++) {
-        const T *from = plane + (nn_tap(w[0], od, kd) * w[1].in + nn_tap(w[1], oh, kh)) * in;
-        for (idx i = 0; i < in; i++) row[i] = from[i] > row[i] ? from[i] : row[i];
+    const idx last_d = nn_tap_last(w[0], od, w[0].in), last_h = nn_tap_last(w[1], oh, w[1].in);
+    T *to = row + w[2].pad;
+    for (idx i = 0; i < inside; i++) to[i] = sums ? 0 : LOWEST(T);
+    for (idx kd = nn_tap_first(w[0], od); kd < last_d; kd++) {
+      for (idx kh = nn_tap_first(w[1], oh); kh < last_h; kh++) {
+        const idx slice = r / rows * w[0].in + nn_tap(w[0], od, kd);
+        const T *from = x + (slice * w[1].in + nn_tap(w[1], oh, kh)) * in;
+        for (idx i = 0; i < inside; i++) to[i] = NAME(joined)(sums, to[i], from[i]);
       }
     }
-    for (idx o = 0; o < out; o++) y[o] = LOWEST(T);
-    for (idx k = 0; k < w[2].kernel; k++) {
-      const idx first = nn_output_first(w[2], k), last = nn_output_last(w[2], k);
-      NAME(pick)(picked + first, row + nn_tap(w[2], first, k), w[2].stride, last - first);
-      for (idx o = first; o < last; o++) y[o] = picked[o] > y[o] ? picked[o] : y[o];
+    for (idx i = 0; i < places; i++) wide[i] = row[i];
+    for (idx k = 1; k < w[2].kernel; k++) {
+      const T *from = row + k * w[2].dilation;
+      for (idx i = 0; i < places; i++) wide[i] = NAME(joined)(sums, wide[i], from[i]);
     }
+    NAME(pick)(y, wide, w[2].stride, w[2].out);
   }
+}
+
+// y = max x, as maxpool without indices
+static void NAME(maxpool_rows)(T *restrict y, const T *restrict x, T *restrict row,
+                               T *restrict wide, const nn_window *w, idx planes) {
+  NAME(pool_rows)(false, y, x, row, wide, w, planes);
 }
 
 // How many inputs an axis of output o counts in an average: those inside, or with padding.
@@ -68,30 +83,16 @@ static idx NAME(counted)(nn_window w, idx o, bool with_padding) {
   return nn_tap_last(w, o, w.in) - nn_tap_first(w, o);
 }
 
-// y = sum x / count
+// y = sum x / count, where scratch `counts` is for what the last axis counts.
 static void NAME(averagepool)(T *restrict y, const T *restrict x, T *restrict row,
-                              T *restrict picked, const nn_window *w, idx planes,
-                              bool count_include_pad) {
-  const idx in = w[2].in, out = w[2].out, rows = w[0].out * w[1].out;
-  for (idx r = 0; r < planes * rows; r++, y += out) {
-    const idx od = r % rows / w[1].out, oh = r % w[1].out;
-    const T *plane = x + r / rows * w[0].in * w[1].in * in;
-    for (idx i = 0; i < in; i++) row[i] = 0;
-    for (idx kd = nn_tap_first(w[0], od); kd < nn_tap_last(w[0], od, w[0].in); kd++) {
-      for (idx kh = nn_tap_first(w[1], oh); kh < nn_tap_last(w[1], oh, w[1].in); kh++) {
-        const T *from = plane + (nn_tap(w[0], od, kd) * w[1].in + nn_tap(w[1], oh, kh)) * in;
-        for (idx i = 0; i < in; i++) row[i] += from[i];
-      }
-    }
-    for (idx o = 0; o < out; o++) y[o] = 0;
-    for (idx k = 0; k < w[2].kernel; k++) {
-      const idx first = nn_output_first(w[2], k), last = nn_output_last(w[2], k);
-      NAME(pick)(picked + first, row + nn_tap(w[2], first, k), w[2].stride, last - first);
-      for (idx o = first; o < last; o++) y[o] += picked[o];
-    }
-    const idx count = NAME(counted)(w[0], od, count_include_pad) *
-                      NAME(counted)(w[1], oh, count_include_pad);
-    for (idx o = 0; o < out; o++) y[o] /= (T)(count * NAME(counted)(w[2], o, count_include_pad));
+                              T *restrict wide, T *restrict counts, const nn_window *w,
+                              idx planes, bool count_include_pad) {
+  NAME(pool_rows)(true, y, x, row, wide, w, planes);
+  for (idx o = 0; o < w[2].out; o++) counts[o] = (T)NAME(counted)(w[2], o, count_include_pad);
+  for (idx r = 0; r < planes * w[0].out * w[1].out; r++, y += w[2].out) {
+    const T lines = (T)(NAME(counted)(w[0], r / w[1].out % w[0].out, count_include_pad) *
+                        NAME(counted)(w[1], r % w[1].out, count_include_pad));
+    for (idx o = 0; o < w[2].out; o++) y[o] /= lines * counts[o];
   }
 }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nnlet.compiler import dims as d
-from nnlet.compiler.lower import INT64, Site
 from nnlet.compiler.ops.window import Window, c_windows, windows
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import INT64, Site
 
 
 def maxpool(s: Site) -> None:
@@ -28,8 +28,12 @@ def averagepool(s: Site) -> None:
     axes = _windows(s)
     y = s.output(0, x.dtype, _pooled(s, axes))
     rows = _row_scratch(s, axes)
+    counts = s.scratch(x.dtype, (axes[-1].out,))
     with_padding = bool(s.attr("count_include_pad", 0))
-    s.call("pool.averagepool", x.dtype, y, x, *rows, c_windows(axes), _planes(s), with_padding)
+    s.call(
+        "pool.averagepool", x.dtype, y, x, *rows, counts, c_windows(axes), _planes(s),
+        with_padding,
+    )  # fmt: skip
 
 
 def lppool(s: Site) -> None:
@@ -68,7 +72,7 @@ def _pooled(s: Site, axes: list[Window]) -> tuple[d.Dim, ...]:
 
 def _row_scratch(s: Site, axes: list[Window]) -> tuple[Value, Value]:
     dtype = s.input(0).dtype
-    return s.scratch(dtype, (axes[-1].size,)), s.scratch(dtype, (axes[-1].out,))
+    return s.scratch(dtype, (axes[-1].reach,)), s.scratch(dtype, (axes[-1].reach,))
 
 
 def _planes(s: Site) -> d.Dim:

@@ -1,5 +1,3 @@
-#include "rows.h"
-
 // y [outer, n, inner] repeats each of x [outer, ceil(n / block), inner] along a block.
 static void NAME(spread)(T *restrict y, const T *restrict x, idx outer, idx n, idx inner,
                          idx block) {

@@ -10,9 +10,9 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, HALF, Site
 from nnlet.compiler.ops.cast import conversion, requested_type
 from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.site import FP32, HALF, Site
 from nnlet.tensor import DATATYPES, DataType
 
 UINT8 = DATATYPES["UINT8"]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops.conv import convolve
 from nnlet.compiler.ops.linear import multiply
 from nnlet.compiler.ops.quantize import saturated
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DATATYPES
 
 INT32 = DATATYPES["INT32"]

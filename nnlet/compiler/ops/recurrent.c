@@ -36,8 +36,9 @@ typedef struct {
 } rnn_direction;
 
 // Weights of the state lie in panels of so many columns, the last one filled up with zeros: a
-// panel is read from front to back once a step, and its sums fit the registers.
-enum { RNN_PANEL = 32 };
+// panel is read from front to back once a step, and its sums fit the registers together with as
+// many weights (Cranelift loads all that a round of a loop reads before it computes).
+enum { RNN_PANEL = 24 };
 static inline idx rnn_padded(idx n) { return (n + RNN_PANEL - 1) / RNN_PANEL * RNN_PANEL; }
 
 // The time that a sequence is at in a step, or -1 behind its end
@@ -60,7 +61,7 @@ static void NAME(rnn_product)(T *restrict y, idx y_step, const T *restrict x, id
       for (idx l = 0; l < k; l++) {
         const VEC(T) *row = (const VEC(T) *)(w + l * RNN_PANEL);
         const VEC(T) each = SPLAT(T)(x[r * x_step + l]);
-        for (idx v = 0; v < VECTORS; v++) sums[v] = MADD(T)(each, row[v], sums[v]);
+        for (idx v = 0; v < VECTORS; v++) sums[v] = MADD(T)(row[v], each, sums[v]);
       }
       memcpy(y + r * y_step + start, sums, sizeof sums);
     }

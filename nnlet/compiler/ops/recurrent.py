@@ -11,11 +11,11 @@ from nnlet.compiler import dims as d
 from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops import linear
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 
-PANEL = 32  # recurrent.c: RNN_PANEL
+PANEL = 24  # recurrent.c: RNN_PANEL
 BOTH = ("input", "state")  # a gate's two biases
 # Activation functions, and the default alpha and beta of those that have them.
 FUNCTIONS: dict[str, tuple[float, ...]] = {

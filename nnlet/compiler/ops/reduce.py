@@ -13,8 +13,8 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, Expr
-from nnlet.compiler.lower import Site
 from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.site import Site
 from nnlet.tensor import DATATYPES, DataType
 
 INT64 = DATATYPES["INT64"]
@@ -23,7 +23,7 @@ INT64 = DATATYPES["INT64"]
 @dataclass(frozen=True)
 class Reduction:
     """`first` is the kernel that folds elements, `rest` the one that folds its results, and
-    `finish` an expression of the end result @0 and the number of elements @1."""
+    `finish` what is made of the last: "mean", "sqrt" or "log"."""
 
     first: str
     rest: str
@@ -74,25 +74,23 @@ def _reduce(s: Site, x: Value, axes: Sequence[int]) -> None:
     keep = bool(s.attr("keepdims", 1))
     dims = [1 if k in axes else n for k, n in enumerate(x.dims) if keep or k not in axes]
     groups = _groups(x.dims, axes)
-    y = _result(s, x.dtype, dims)
+    y = _folded(s, x.dtype, dims)
     source, kernel = x, reduction.first
-    while True:
-        at = max((k for k, (reduced, _) in enumerate(groups) if reduced), default=None)
-        if at is None:  # nothing to fold: each element is a sum of its own
-            at, groups = len(groups), [*groups, (True, 1)]
-        outer, inner = (d.product(n for _, n in part) for part in (groups[:at], groups[at + 1 :]))
-        rest = [*groups[:at], *groups[at + 1 :]]
-        last = not any(reduced for reduced, _ in rest)
-        target = y if last else s.scratch(x.dtype, (outer, inner))
+    folds = [k for k, (reduced, _) in enumerate(groups) if reduced]
+    for at in reversed(folds):
+        outer = d.product(n for _, n in groups[:at])
+        inner = d.product(n for reduced, n in groups[at + 1 :] if not reduced)
+        target = y if at == folds[0] else s.scratch(x.dtype, (outer, inner))
         s.call(kernel, _types(s, kernel, x.dtype), target, source, outer, groups[at][1], inner)
-        if last:
-            break
-        source, kernel, groups = target, reduction.rest, rest
+        source, kernel = target, reduction.rest
     _finish(s, y, d.product(x.dims[k] for k in axes))
 
 
 def _groups(dims: Sequence[Dim], axes: Sequence[int]) -> list[tuple[bool, Dim]]:
-    """The dims as (reduced, size), neighbours of one kind together, without those of size 1."""
+    """The dims as (reduced, size), neighbours of one kind together, without those of size 1.
+
+    At least one is reduced: where nothing is, each element is a sum of its own.
+    """
     groups: list[tuple[bool, Dim]] = []
     for axis, size in enumerate(dims):
         reduced = axis in axes
@@ -100,7 +98,7 @@ def _groups(dims: Sequence[Dim], axes: Sequence[int]) -> list[tuple[bool, Dim]]:
             groups[-1] = (reduced, groups[-1][1] * size)
         elif size != 1:
             groups.append((reduced, size))
-    return groups
+    return groups if any(reduced for reduced, _ in groups) else [*groups, (True, 1)]
 
 
 def _types(s: Site, kernel: str, dtype: DataType) -> list[DataType]:
@@ -111,13 +109,13 @@ def _types(s: Site, kernel: str, dtype: DataType) -> list[DataType]:
     return [dtype, s.bits(dtype) if wraps else dtype]
 
 
-def _result(s: Site, dtype: DataType, dims: Sequence[Dim]) -> Value:
+def _folded(s: Site, dtype: DataType, dims: Sequence[Dim]) -> Value:
     """What the last kernel fills: the output, or what is finished into it."""
-    return s.temporary(dtype, dims) if _finishes(s, dtype) else s.output(0, dtype, dims)
+    return s.temporary(dtype, dims) if _ending(s, dtype) else s.output(0, dtype, dims)
 
 
-def _finishes(s: Site, dtype: DataType) -> str:
-    """The expression that makes the output of what the kernels leave; "" for itself."""
+def _ending(s: Site, dtype: DataType) -> str:
+    """The expression of the output in what the kernels leave, @0; "" if that is the output."""
     finish = REDUCTIONS[s.node.op].finish
     if finish == "mean":
         return "@0 / @1" if dtype.kind == "f" else "@1 == 0 ? 0 : @0 / @1"
@@ -129,7 +127,7 @@ def _finishes(s: Site, dtype: DataType) -> str:
 
 
 def _finish(s: Site, y: Value, count: Dim) -> None:
-    text = _finishes(s, y.dtype)
+    text = _ending(s, y.dtype)
     if not text:
         return
     inputs = [y]
@@ -159,7 +157,7 @@ def _reduce_run_time_axes(s: Site, x: Value, axes: Value) -> None:
     s.flush()
     room = [d.maximum(n, 1) for n in x.dims]  # a sum of nothing is something
     a, b = s.scratch(x.dtype, room), s.scratch(x.dtype, room)
-    y = _result(s, x.dtype, dims)
+    y = _folded(s, x.dtype, dims)
     s.call(reduction.first, _types(s, reduction.first, x.dtype), a, x, x.size, 1, 1)
     for k in reversed(range(x.rank)):
         outer, inner = d.product(x.dims[:k]), d.product(kept[k + 1 :])

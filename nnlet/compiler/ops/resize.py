@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops.scale import Axis, by_scales, by_sizes, text
 from nnlet.compiler.ops.table import take
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DATATYPES, DataType
 
 INT32, FP64 = DATATYPES["INT32"], DATATYPES["FP64"]
@@ -108,7 +108,8 @@ def _resize(s: Site, method: Method, axes: Sequence[Axis]) -> None:
         s.alias(0, x, dims)
         return
     y = s.output(0, x.dtype, dims)
-    s.check(f"{d.c(x.size)} > 0 || {d.c(y.size)} == 0", "an empty tensor cannot be resized")
+    if not d.nonnegative(x.size - 1):
+        s.check(f"{d.c(x.size)} > 0 || {d.c(y.size)} == 0", "an empty tensor cannot be resized")
     if method.reach or method.crops:
         _weighted(s, method, y, moving, taps)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 
 
 def maxroipool(s: Site) -> None:

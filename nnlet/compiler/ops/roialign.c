@@ -92,8 +92,9 @@ static bool NAME(roi_align)(T *restrict y, const T *restrict x, const T *restric
     const T *const region = regions + 4 * r;
     if ((i64)batches[r] < 0 || (i64)batches[r] >= batch) return false;
     const T *const image = x + (idx)batches[r] * channels * height * width;
-    const NAME(roi_side) across = NAME(roi_side_of)(region[0], region[2], scale, columns, ratio, half);
     const NAME(roi_side) down = NAME(roi_side_of)(region[1], region[3], scale, rows, ratio, half);
+    const NAME(roi_side) across =
+        NAME(roi_side_of)(region[0], region[2], scale, columns, ratio, half);
     for (idx b = 0; b < bins && height * width > 0; b++) {
       NAME(roi_bin)(y + b, image, channels, bins, height, width, down, across, b / columns,
                     b % columns, highest);

@@ -9,8 +9,8 @@ from nnlet.compiler import dims as d
 from nnlet.compiler.ctext import c_string
 from nnlet.compiler.dims import Dim, Expr
 from nnlet.compiler.graph import Graph, Port
-from nnlet.compiler.lower import Body, Mark, Site
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import Body, Mark, Site
 from nnlet.errors import CompileError, UnsupportedModel
 
 FIRST_ROOM = 8  # rounds that fit an output whose count nobody knows, before it grows

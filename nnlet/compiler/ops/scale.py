@@ -12,9 +12,9 @@ from nnlet.compiler import dims as d
 from nnlet.compiler import reals
 from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.program import Value
 from nnlet.compiler.reals import Real
+from nnlet.compiler.site import FP32, Site
 
 
 @dataclass(frozen=True)

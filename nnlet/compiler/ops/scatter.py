@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nnlet.compiler.dims import product
-from nnlet.compiler.lower import INT64, Site
 from nnlet.compiler.ops.index import check_indices, element_loops, index_depth
 from nnlet.compiler.ops.strided import strides
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import INT64, Site
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")  # in the order of scatter.c
 

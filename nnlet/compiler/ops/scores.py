@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import INT64, Site
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import INT64, Site
 
 TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")  # scores.c counts so
 PROBIT = TRANSFORMS.index("PROBIT")

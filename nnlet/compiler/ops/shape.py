@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import INT64, Site
+from nnlet.compiler.site import INT64, Site
 
 NO_FIT = "the axes do not fit the input"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops.cumulative import around
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import BY_ONNX, DATATYPES
 
 FP64 = DATATYPES["FP64"]

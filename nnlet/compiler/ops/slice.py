@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops import strided
 from nnlet.compiler.ops.shape import check_axes, pick
 from nnlet.compiler.ops.strided import Loop, strides
+from nnlet.compiler.site import Site
 
 FAR = 2**31 - 1  # behind the end of every dimension: no tensor has as many bytes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 
 
 def softmax(s: Site) -> None:

@@ -49,7 +49,7 @@ static void NAME(turn)(T *restrict y, const T *restrict x, idx n, idx m, idx to,
       const idx i_end = QUAD == 4 ? rows & -4 : 0, j_end = QUAD == 4 ? columns & -4 : 0;
       for (idx i = 0; i < i_end; i += 4) {
         for (idx j = 0; j < j_end; j += 4) {
-          NAME(turn_4x4)((u32 *)(to_block + i * to + j), (const u32 *)(from_block + j * at + i), to, at);
+          NAME(turn_4x4)((void *)(to_block + i * to + j), (void *)(from_block + j * at + i), to, at);
         }
       }
       NAME(turn_naive)(to_block + j_end, from_block + j_end * at, i_end, columns - j_end, to, at);

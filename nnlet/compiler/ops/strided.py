@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nnlet.compiler.dims import Dim, product
-from nnlet.compiler.lower import Site
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import Site
 
 
 class Loop(NamedTuple):

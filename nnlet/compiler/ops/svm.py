@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops import scores
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 
 FloatArray = npt.NDArray[np.float32]
 KERNELS = ("LINEAR", "POLY", "RBF", "SIGMOID")  # svm.c counts so

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops.forest import Forest
+from nnlet.compiler.site import Site
 from nnlet.tensor import DATATYPES
 
 FP64 = DATATYPES["FP64"]
 # TreeEnsemble gives a mode as its place in the list.
 MODES = ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER")
+BRANCHES = frozenset(f"BRANCH_{mode}" for mode in MODES[:-1])  # what the lists call them
 
 
 def from_lists(s: Site, kind: str, targets: int) -> Forest:
@@ -23,17 +25,9 @@ def from_lists(s: Site, kind: str, targets: int) -> Forest:
         s.attr(f"nodes_{n}", []) for n in ("featureids", "truenodeids", "falsenodeids")
     )
     missing = s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)
-    keys = list(zip(s.attr("nodes_treeids", []), s.attr("nodes_nodeids", []), strict=True))
-    if (
-        not len(modes)
-        == len(values)
-        == len(feature)
-        == len(yes)
-        == len(no)
-        == len(missing)
-        == len(keys)
-    ):
-        s.fail("the nodes_ attributes differ in length")
+    trees, numbers = s.attr("nodes_treeids", []), s.attr("nodes_nodeids", [])
+    _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, trees, numbers)
+    keys = list(zip(trees, numbers, strict=True))
     forest = Forest(_real(s, "nodes_values_as_tensor"))
     forest.add(len(modes))
     place = {key: n for n, key in enumerate(keys)}
@@ -45,7 +39,7 @@ def from_lists(s: Site, kind: str, targets: int) -> Forest:
         if modes[n] == "LEAF":
             forest.votes[n] = []
             continue
-        if modes[n] not in ("BRANCH_" + mode for mode in MODES[:-1]) or feature[n] < 0:
+        if modes[n] not in BRANCHES or feature[n] < 0:
             s.fail(f"node {keys[n]} has mode {modes[n]!r}, feature {feature[n]}")
         if (tree, yes[n]) not in place or (tree, no[n]) not in place:
             s.fail(f"node {keys[n]} leads to a node that is not there")
@@ -67,8 +61,7 @@ def _add_votes(
 ) -> None:
     ids, trees, nodes = (s.attr(f"{kind}_{n}", []) for n in ("ids", "treeids", "nodeids"))
     weights = floats(s, f"{kind}_weights")
-    if not len(ids) == len(trees) == len(nodes) == len(weights):
-        s.fail(f"the {kind}_ attributes differ in length")
+    _check_lengths(s, f"{kind}_", ids, trees, nodes, weights)
     for target, tree, node, weight in zip(ids, trees, nodes, weights, strict=True):
         at = place.get((tree, node))
         if at is None or not 0 <= target < targets:
@@ -90,17 +83,7 @@ def from_parts(s: Site, targets: int) -> Forest:
         for name in ("featureids", "truenodeids", "falsenodeids", "trueleafs", "falseleafs")
     )
     missing = s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)
-    if (
-        not len(modes)
-        == len(values)
-        == len(feature)
-        == len(yes)
-        == len(no)
-        == len(missing)
-        == len(yes_leaf)
-        == len(no_leaf)
-    ):
-        s.fail("the nodes_ attributes differ in length")
+    _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, yes_leaf, no_leaf)
     forest = Forest(_real(s, "nodes_splits"))
     first = forest.add(len(modes))
     weights = [float(w) for w in s.attr("leaf_weights").reshape(-1)]
@@ -129,6 +112,11 @@ def from_parts(s: Site, targets: int) -> Forest:
             forest.split(n, f"BRANCH_{MODES[mode]}", feature[n], values[n], missing[n] == 1, *ends)
     forest.roots = [node(root, 0) for root in s.attr("tree_roots")]
     return forest
+
+
+def _check_lengths(s: Site, prefix: str, *lists: Sequence[Any]) -> None:
+    if len({len(each) for each in lists}) > 1:
+        s.fail(f"the {prefix} attributes differ in length")
 
 
 def _memberships(s: Site) -> list[list[float]]:

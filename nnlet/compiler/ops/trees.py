@@ -1,4 +1,4 @@
-"""Tree ensembles of ai.onnx.ml: attributes to a Forest, and the calls that vote and decide."""
+"""Tree ensembles of ai.onnx.ml."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import FP32, Site
 from nnlet.compiler.ops import scores, tree_attributes
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.ops.forest import Forest, Packed, pack
 from nnlet.compiler.ops.tree_attributes import floats
 from nnlet.compiler.program import Value
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DATATYPES, DataType
 
 FP64 = DATATYPES["FP64"]
@@ -22,7 +22,6 @@ UINT32 = DATATYPES["UINT32"]
 BLOCK = 64  # trees.c: TREE_BLOCK
 # TreeEnsemble gives these as their place in the list.
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
-
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 
@@ -32,31 +31,25 @@ def regressor(s: Site) -> None:
     targets = int(s.attr("n_targets", 1))
     base = floats(s, "base_values")
     transform = scores.transform_of(s)
-    _regress(
-        s,
-        tree_attributes.from_lists(s, "target", targets),
-        aggregate,
-        targets,
-        base,
-        transform,
-        FP32,
-    )
+    forest = tree_attributes.from_lists(s, "target", targets)
+    _regress(s, forest, aggregate, targets, base, transform, FP32)
 
 
 def ensemble(s: Site) -> None:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html"""
-    aggregate = AGGREGATES[int(s.attr("aggregate_function", 1))]
-    transform = scores.TRANSFORMS.index(TRANSFORMS[int(s.attr("post_transform", 0))])
+    aggregate = _one_of(s, AGGREGATES, "aggregate_function", 1)
+    transform = scores.TRANSFORMS.index(_one_of(s, TRANSFORMS, "post_transform", 0))
     targets = int(s.attr("n_targets", 1))
-    _regress(
-        s,
-        tree_attributes.from_parts(s, targets),
-        aggregate,
-        targets,
-        [],
-        transform,
-        s.input(0).dtype,
-    )
+    forest = tree_attributes.from_parts(s, targets)
+    _regress(s, forest, aggregate, targets, [], transform, s.input(0).dtype)
+
+
+def _one_of(s: Site, names: Sequence[str], name: str, default: int) -> str:
+    """What the attribute means, which is a place in `names`."""
+    at = int(s.attr(name, default))
+    if not 0 <= at < len(names):
+        s.fail(f"unknown {name} {at}")
+    return names[at]
 
 
 def classifier(s: Site) -> None:
@@ -118,10 +111,7 @@ def _features(s: Site, forest: Forest) -> tuple[Value, DataType]:
     """The input in the type in which the trees compare; checks that it has enough columns."""
     dtype = FP64 if forest.real is np.float64 else FP32
     _, features = scores.rows_and_features(s)
-    needed = (
-        max((f for f, yes in zip(forest.feature, forest.yes, strict=True) if yes >= 0), default=-1)
-        + 1
-    )
+    needed = 1 + max(forest.feature, default=-1)
     if isinstance(features, int) and features < needed:
         s.fail(f"it looks at feature {needed - 1} of {features}")
     if not isinstance(features, int):

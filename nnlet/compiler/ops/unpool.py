@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import Site
 from nnlet.compiler.ops.window import axis_attr, spatial_rank
+from nnlet.compiler.site import Site
 
 
 def maxunpool(s: Site) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.lower import Site
+from nnlet.compiler.site import Site
 
 AXES = 3
 LARGEST = 2**20  # of a stride, dilation or pad: keeps index arithmetic inside 32 bits

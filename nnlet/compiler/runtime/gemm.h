@@ -1,9 +1,10 @@
 // Products of packed matrices in f32, y = a b: what MatMul, Gemm, Conv and others share.
 //
 // a [m, k] is packed in panels of 8 rows, what is left in panels of 4 and then of 1; each lies
-// column by column, and the panel of row i starts at i * k. b [k, n] is packed in strips of 16
-// columns, the last one as wide as what is left, filled up to a multiple of 4 with zeros; each
-// lies row by row, and the strip of column j starts at j * k.
+// column by column, and the panel of row i starts at i * k. Constant b [k, n] is packed in
+// strips of 16 columns, the last one as wide as what is left, filled up to a multiple of 4 with
+// zeros; each lies row by row, and the strip of column j starts at j * k. Other b is copied block
+// by block, row by row, just before it is used.
 //
 // The tile that a loop keeps in registers is 8 x 4 elements of y. dev/gemm/README.md has the
 // other shapes that were tried, and why this one wins on 16 registers under Cranelift.
@@ -12,9 +13,14 @@
 
 #include "simd.h"
 
-#define GEMM_STRIP 16   // columns of b that are packed together: a cache line
-#define GEMM_DEPTH 256  // of k at a time: a strip (16 KB) and a panel (8 KB) stay in the L1 cache
-#define GEMM_ROWS 128   // of a that are packed together, when they are packed in the run
+#define GEMM_STRIP 16         // columns of a strip: a cache line
+#define GEMM_DEPTH 256        // of k at a time: strip (16 KB) and panel (8 KB) fit an L1 cache
+#define GEMM_ROWS 128         // of a that are packed together, when they are packed in the run
+#define GEMM_BLOCK (13 * 16)  // columns of a block, which fits an L2 cache
+
+// How far apart rows of a block lie: an odd number of cache lines, so that they do not compete
+// for the same places in the L1 cache.
+#define GEMM_LDB(columns) ((((columns) + 15) / 16 | 1) * 16)
 
 typedef VEC(f32) f32x4;
 
@@ -120,7 +126,7 @@ static inline f32x4 gemm_limit(f32x4 v, f32x4 low, f32x4 high) {
 }
 
 // y[rows, columns] = the epilogue of a[rows, k] b[k, columns], where `rows` is constant: one
-// panel of a times one strip of b.
+// panel of a times some columns of b.
 static inline __attribute__((always_inline)) void gemm_panel(
     const int rows, f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx columns, idx k,
     const gemm_epilogue *e) {
@@ -142,10 +148,11 @@ static inline __attribute__((always_inline)) void gemm_panel(
   }
 }
 
-// y[m, columns] = the epilogue of a[m, k0 .. k0 + depth] b, where b is [depth, columns], a part
-// of a strip whose rows are `ldb` apart, and a is packed for all of `k`.
-static void gemm_strip(f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx m, idx columns,
-                       idx k, idx k0, idx depth, gemm_epilogue e) {
+// y[m, columns] = the epilogue of a[m, k0 .. k0 + depth] b, where b is [depth, columns], rows of
+// it are `ldb` apart, and a is packed for all of `k`. Behind the columns of b there is something
+// up to a multiple of 4.
+static void gemm_columns(f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx m, idx columns,
+                         idx k, idx k0, idx depth, gemm_epilogue e) {
   for (idx i = 0, rows; i < m; i += rows) {
     rows = m - i >= 8 ? 8 : m - i >= 4 ? 4 : 1;
     const f32 *panel = a + i * k + rows * k0;
@@ -169,35 +176,45 @@ static inline gemm_epilogue gemm_part(gemm_epilogue e, const f32 *y, bool first,
   return part;
 }
 
-// to[depth, width] = x[depth, count] with zeros behind, where element (l, c) of x lies at
-// l * major + c * minor: a panel of a, or a part of a strip of b.
+// Four rows of four become four columns.
+static inline void gemm_transpose(f32x4 r[4]) {
+  const f32x4 p0 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+  const f32x4 p1 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+  const f32x4 p2 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  const f32x4 p3 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  r[0] = __builtin_shufflevector(p0, p1, 0, 1, 4, 5);
+  r[1] = __builtin_shufflevector(p0, p1, 2, 3, 6, 7);
+  r[2] = __builtin_shufflevector(p2, p3, 0, 1, 4, 5);
+  r[3] = __builtin_shufflevector(p2, p3, 2, 3, 6, 7);
+}
+
+// to[depth, count] = x[depth, count], with zeros up to a multiple of 4 columns if `width` has room
+// for them: a panel of a or columns of b. Element (l, c) of x lies at l * major + c * minor, rows
+// of `to` are `width` apart.
 static void gemm_pack(f32 *to, const f32 *x, idx major, idx minor, idx depth, idx count,
                       idx width) {
-  for (idx c = 0; c < count; c += 4) {
-    const f32 *from = x + c * minor;
-    f32 *column = to + c;
-    idx l = 0;
-    if (minor == 1 && count - c >= 4) {
-      for (; l < depth; l++) gemm_store(column + l * width, gemm_load(from + l * major));
-    } else if (major == 1 && count - c >= 4) {
-      for (; l + 4 <= depth; l += 4) {
-        const f32x4 r0 = gemm_load(from + l), r1 = gemm_load(from + l + minor);
-        const f32x4 r2 = gemm_load(from + l + 2 * minor), r3 = gemm_load(from + l + 3 * minor);
-        const f32x4 p0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
-        const f32x4 p1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-        const f32x4 p2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-        const f32x4 p3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-        f32 *at = column + l * width;
-        gemm_store(at, __builtin_shufflevector(p0, p1, 0, 1, 4, 5));
-        gemm_store(at + width, __builtin_shufflevector(p0, p1, 2, 3, 6, 7));
-        gemm_store(at + 2 * width, __builtin_shufflevector(p2, p3, 0, 1, 4, 5));
-        gemm_store(at + 3 * width, __builtin_shufflevector(p2, p3, 2, 3, 6, 7));
+  const idx whole = count & ~(idx)3, padded = (count + 3) & ~(idx)3;
+  idx l = 0, tail = 0;  // in rows before `l`, only columns from `tail` on are missing
+  if (minor == 1) {
+    for (; l < depth; l++) {
+      for (idx c = 0; c < whole; c += 4) gemm_store(to + l * width + c, gemm_load(x + l * major + c));
+    }
+    tail = whole;
+  } else if (major == 1) {
+    for (; l + 4 <= depth; l += 4) {
+      for (idx c = 0; c < whole; c += 4) {
+        const f32 *from = x + l + c * minor;
+        f32x4 r[4];
+        for (int i = 0; i < 4; i++) r[i] = gemm_load(from + i * minor);
+        gemm_transpose(r);
+        for (int i = 0; i < 4; i++) gemm_store(to + (l + i) * width + c, r[i]);
       }
     }
-    for (; l < depth; l++) {
-      for (idx i = 0; i < 4 && c + i < width; i++) {
-        column[l * width + i] = c + i < count ? from[l * major + i * minor] : 0;
-      }
+    tail = whole;
+  }
+  for (idx r = 0; r < depth; r++) {
+    for (idx c = r < l ? tail : 0; c < padded && c < width; c++) {
+      to[r * width + c] = c < count ? x[r * major + c * minor] : 0;
     }
   }
 }

@@ -128,7 +128,7 @@ static i32 wrong_name(const nn_model *model, const char *name, const char *what)
 // Puts each input where its port is. A port whose dims are NULL still waits for its input.
 static i32 match(const nn_model *model, const nn_input *given, u32 count, nn_tensor *in) {
   static u32 no_dims[1];
-  static u8 no_data[1];
+  static _Alignas(16) u8 no_data[1];
   memset(in, 0, model->input_count * sizeof *in);
   for (u32 i = 0; i < count; i++) {
     const nn_input *t = &given[i];

@@ -1,9 +1,9 @@
 // Mathematics by type: EXP(T)(x) is exponential of an f32 or f64.
 //
 // The f32 functions that networks use most have no branches and call nothing, so that a loop
-// over them becomes SIMD. Inf, NaN and subnormal numbers give what libm gives, within the
-// error stated at each (in units in the last place, found by trying every f32). The others,
-// and all of f64, are libm's.
+// over them becomes SIMD. Their answers are right, also for inf, NaN and subnormal numbers,
+// within the error stated at each: units in the last place (ulp), found by trying every f32.
+// The others, and all of f64, are libm's.
 #ifndef NNLET_VMATH_H
 #define NNLET_VMATH_H
 
@@ -25,10 +25,10 @@ static inline f32 nn_of_bits(u32 bits) {
   return x;
 }
 
-#define NN_LN2_HIGH 0x1.62e4p-1f       // few bits: its product with an exponent is exact
-#define NN_LN2_LOW 0x1.7f7d1cp-20f     // ln 2 - NN_LN2_HIGH
+#define NN_LN2_HIGH 0x1.62e4p-1f    // few bits: its product with an exponent is exact
+#define NN_LN2_LOW 0x1.7f7d1cp-20f  // ln 2 - NN_LN2_HIGH
 #define NN_LOG2_E 0x1.715476p+0f
-#define NN_ROUNDER 0x1.8p23f           // adding it rounds to an integer, in the low bits
+#define NN_ROUNDER 0x1.8p23f  // adding it rounds to an integer, in the low bits
 
 // Here a product and a sum may be one instruction: that only makes them more exact. Powers of
 // the argument are computed apart, so that a loop has several of them under way.
@@ -49,6 +49,7 @@ static inline f32 nn_exp_parts(f32 x, i32 *n) {
 // 2^n for -126 <= n <= 127
 static inline f32 nn_power_of_2(i32 n) { return nn_of_bits((u32)(n + 127) << 23); }
 
+// 1.1 ulp
 static inline f32 nn_exp_f32(f32 x) {
   // Beyond these the answer is 0 or inf; a NaN is in no comparison and stays.
   const f32 low = x < -104.0f ? -104.0f : x;
@@ -58,7 +59,7 @@ static inline f32 nn_exp_f32(f32 x) {
   return (1.0f + p) * nn_power_of_2(n >> 1) * nn_power_of_2(n - (n >> 1));
 }
 
-// e^x - 1, exact to the last places near 0 too
+// e^x - 1; 1.8 ulp, near 0 too
 static inline f32 nn_expm1_f32(f32 x) {
   const f32 low = x < -20.0f ? -20.0f : x;
   i32 n;
@@ -82,6 +83,7 @@ static inline f32 nn_log_normal(f32 x, i32 shift) {
   return s * (square + series) + k * NN_LN2_LOW - square + f + k * NN_LN2_HIGH;
 }
 
+// 0.9 ulp
 static inline f32 nn_log_f32(f32 x) {
   const bool subnormal = x < 0x1p-126f;
   const f32 y = nn_log_normal(subnormal ? x * 0x1p23f : x, subnormal ? 23 : 0);
@@ -89,15 +91,16 @@ static inline f32 nn_log_f32(f32 x) {
   return x > 0.0f && x < __builtin_inff() ? y : edge;
 }
 
+// 2.5 ulp
 static inline f32 nn_tanh_f32(f32 x) {
   const f32 m = nn_expm1_f32(-2.0f * __builtin_fabsf(x));
   return __builtin_copysignf(m / (m + 2.0f), x);
 }
 
-// 1 / (1 + e^-x); 0 where that is below 2^-127
+// 1 / (1 + e^-x); 2.5 ulp, but 0 below 2^-127
 static inline f32 nn_sigmoid_f32(f32 x) { return 1.0f / (1.0f + nn_exp_f32(-x)); }
 
-// log(1 + e^x)
+// log(1 + e^x); 1.9 ulp
 static inline f32 nn_softplus_f32(f32 x) {
   const f32 u = nn_exp_f32(-__builtin_fabsf(x));
   const f32 w = 1.0f + u;
@@ -105,7 +108,7 @@ static inline f32 nn_softplus_f32(f32 x) {
   return (x < 0.0f ? 0.0f : x) + (nn_log_normal(w, 0) + (u - (w - 1.0f)) / w);
 }
 
-// x + x P(x^2) near 0, 1 - e^(x P(x)) beyond
+// x + x P(x^2) near 0, 1 - e^(x P(x)) beyond; 1.5 ulp
 static inline f32 nn_erf_f32(f32 x) {
   const f32 a = __builtin_fabsf(x);
   const f32 s = a * a, s2 = s * s;

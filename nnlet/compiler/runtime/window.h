@@ -2,7 +2,7 @@
 #ifndef NNLET_WINDOW_H
 #define NNLET_WINDOW_H
 
-#include "nnlet.h"
+#include "simd.h"
 
 // One spatial axis: output o sees the inputs o * stride - pad + k * dilation for the taps
 // 0 <= k < kernel, as far as they lie inside [0, in). Behind the input lie `pad_end` more.
@@ -40,6 +40,25 @@ static inline idx nn_output_last(nn_window w, idx k) {
   const idx room = w.in - nn_tap(w, 0, k);
   const idx o = room > 0 ? (room + w.stride - 1) / w.stride : 0;
   return o < w.out ? o : w.out;
+}
+
+static inline void nn_zero(f32 *to, idx count) {
+  for (idx i = 0; i < count; i++) to[i] = 0;
+}
+
+// to[i] = from[i * stride] for i < count
+static inline void nn_take_every(f32 *to, const f32 *from, idx stride, idx count) {
+  typedef VEC(f32) vec;
+  idx i = 0;
+  if (stride == 1) {
+    for (; i + 4 <= count; i += 4) *(vec *)(to + i) = *(const vec *)(from + i);
+  } else if (stride == 2) {
+    for (; i + 4 <= count; i += 4) {
+      const vec a = *(const vec *)(from + 2 * i), b = *(const vec *)(from + 2 * i + 3);
+      *(vec *)(to + i) = __builtin_shufflevector(a, b, 0, 2, 5, 7);
+    }
+  }
+  for (; i < count; i++) to[i] = from[i * stride];
 }
 
 // Runs a statement for every input `at` (an offset in the plane) that output (od, oh, ow) of the windows
