@@ -29,6 +29,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
+ZIP_MAP = ("ai.onnx.ml", "ZipMap")
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One input or output. `shape` has -1 for a dimension known only at run time."""
@@ -135,7 +138,7 @@ def read_model(name: str, version: str, path: Path, about: dict[str, Any]) -> Mo
     inputs = tuple(
         tensor_spec(v, path, "input") for v in proto.graph.input if v.name not in constants
     )
-    outputs = tuple(tensor_spec(v, path, "output", labels) for v in proto.graph.output)
+    outputs = _outputs(proto.graph, path, labels)
     toml = path.parent.parent / "model.toml"
     _check_names(toml, "labels", labels, outputs, "output")
     _check_names(toml, "example", about.get("example", {}), inputs, "input")
@@ -151,6 +154,40 @@ def read_model(name: str, version: str, path: Path, about: dict[str, Any]) -> Mo
         description=about.get("description", ""),
         example=about.get("example", {}),
     )
+
+
+def _outputs(
+    graph: onnx.GraphProto, path: Path, labels: dict[str, list[str]]
+) -> tuple[TensorSpec, ...]:
+    made = {name: node for node in graph.node for name in node.output}
+    left_out = unserved_outputs(graph)
+    specs = []
+    for value in graph.output:
+        node = made.get(value.name)
+        if node is not None and (node.domain, node.op_type) == ZIP_MAP:
+            specs.append(_zip_map(value.name, node, labels))
+        elif value.name not in left_out:
+            specs.append(tensor_spec(value, path, "output", labels))
+    return tuple(specs)
+
+
+def unserved_outputs(graph: onnx.GraphProto) -> frozenset[str]:
+    """Outputs of strings beside others: wasi-nn has no strings, and what a classifier says in
+    words stands in the labels of its scores."""
+    strings = [
+        v.name for v in graph.output if v.type.tensor_type.elem_type == onnx.TensorProto.STRING
+    ]
+    return frozenset(strings if len(strings) < len(graph.output) else ())
+
+
+def _zip_map(name: str, node: onnx.NodeProto, labels: dict[str, list[str]]) -> TensorSpec:
+    """A ZipMap's output as the scores that go into it: [rows, classes], labelled.
+
+    https://onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html
+    """
+    values = [onnx.helper.get_attribute_value(a) for a in node.attribute]
+    classes = [x.decode() if isinstance(x, bytes) else str(x) for v in values for x in v]
+    return TensorSpec(name, DATATYPES["FP32"], (-1, len(classes)), tuple(labels.get(name, classes)))
 
 
 def external_files(proto: onnx.ModelProto, path: Path) -> list[Path]:

@@ -101,3 +101,54 @@ def test_the_commands_compile_and_verify(tmp_path: Path, flavour: str) -> None:
     reports = json.loads(checked.stdout)
     assert [r["model"] for r in reports] == ["diabetes@1", "digits@1", "iris@1"]
     assert all(r["passed"] and r["compared"] == 5 for r in reports)
+
+
+def test_a_classifier_with_words_for_classes_answers_with_its_scores(tmp_path: Path) -> None:
+    """As skl2onnx writes one: a label of strings, and scores in a ZipMap."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node(
+            "LinearClassifier",
+            ["x"],
+            ["label", "scores"],
+            domain="ai.onnx.ml",
+            coefficients=[1.0, 0.0, 0.0, 1.0],
+            intercepts=[0.0, 0.5],
+            classlabels_strings=["ash", "beech"],
+            post_transform="SOFTMAX",
+        ),
+        helper.make_node(
+            "ZipMap",
+            ["scores"],
+            ["maps"],
+            domain="ai.onnx.ml",
+            classlabels_strings=["ash", "beech"],
+        ),
+    ]
+    maps = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(
+            TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+        )
+    )
+    graph = helper.make_graph(
+        nodes,
+        "classes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["n"]),
+            onnx.ValueInfoProto(name="maps", type=maps),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    path = tmp_path / "trees" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    (spec,) = read_repository(tmp_path)
+    assert [(o.name, o.shape, o.labels) for o in spec.outputs] == [
+        ("maps", (-1, 2), ("ash", "beech"))
+    ]
+    compile_repository(tmp_path, tmp_path / "m.wasm")
+    (report,) = verify_models([spec], tmp_path / "m.wasm")
+    assert report.passed and report.compared == 4
