@@ -93,7 +93,7 @@ def excluded(case: TestCase) -> str:
         if name == "string":
             return "string tensors: wasi-nn has none"
         if name in NARROW:
-            return f"{name.rstrip('0123456789')} tensors at the edge: neither wasi-nn nor the Open Inference Protocol has the type"  # noqa: E501
+            return "tensors of 8-bit floats or fewer than 8 bits: no such type in wasi-nn"
         if value.type.tensor_type.elem_type not in BY_ONNX:
             return f"{name} tensors: no runtime type"
     for node in operators_of(model.graph):
@@ -273,7 +273,7 @@ def compare(found: Sequence[Any], expected: Sequence[Any], rtol: float, atol: fl
 
 def _difference(a: Any, b: Any, close: Any = None) -> str:
     bad = np.argwhere(~(close if close is not None else np.asarray(a == b)))
-    at = tuple(bad[0]) if len(bad) else ()
+    at = tuple(bad[0].tolist()) if len(bad) else ()
     return f"{len(bad)} of {a.size} differ, first at {at}: found {a[at]}, expected {b[at]}"
 
 
@@ -339,10 +339,16 @@ def document(record: dict[str, Any]) -> str:
     lines += ["", "## Missing", "", *_missing(tally)]
     failed = [c for c in record["cases"] if c["outcome"] == "failed"]
     lines += ["", "## Cases that fail", ""]
-    lines += [f"- `{c['name']}`: {c['reason'].splitlines()[0]}" for c in failed] or ["None."]
+    lines += [f"- `{c['name']}`: {_brief(c['reason'])}" for c in failed] or ["None."]
     lines += ["", "## Left out of the count", ""]
     lines += [f"- {n} cases: {reason}" for reason, n in reasons.most_common()]
     return "\n".join(lines) + "\n"
+
+
+def _brief(reason: str) -> str:
+    """One line of a reason; of a list of missing operators, the operators."""
+    head, *rest = reason.splitlines()
+    return f"{head} {rest[0].strip()}" if head.endswith(":") and rest else head
 
 
 def _tally(found: Sequence[dict[str, Any]]) -> dict[str, tuple[int, int]]:
