@@ -32,7 +32,7 @@ from e2e.models import (
     read,
 )
 from e2e.servers import ROOT
-from e2e.wire import HEADER_LENGTH, Answer, Wire
+from e2e.wire import HEADER_LENGTH, Answer, Wire, connect
 
 BATCHES = (1, 2, 3, 17)  # around the widths of vector units
 
@@ -390,6 +390,17 @@ def test_a_body_may_come_in_chunks(wire: Wire) -> None:
         chunks = (body[i : i + size] for i in range(0, len(body), size))
         found = read(wire.ask("POST", IRIS.infer, chunks))
         assert_close(found, IRIS.expected(IRIS.rows(2)))
+
+
+def test_a_client_may_wait_until_its_body_is_wanted(url: str) -> None:
+    body = json.dumps(as_json(IRIS, IRIS.rows(1))).encode()
+    head = f"POST {IRIS.infer} HTTP/1.1\r\nHost: nnlet\r\nContent-Length: {len(body)}\r\n"
+    with connect(url) as client, client.makefile("rb") as answer:
+        client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert answer.readline() == b"\r\n"
+        client.sendall(body)
+        assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", "nonsense"])

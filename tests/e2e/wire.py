@@ -21,7 +21,7 @@ class Answer:
     """Status, headers (in any case) and body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     def json(self) -> Any:
