@@ -137,13 +137,28 @@ static inline __attribute__((always_inline)) void gemm_panel(
     if (rows == 4) gemm_tile4(acc, a, b + j, ldb, k);
     if (rows == 1) gemm_tile1(acc, a, b + j, ldb, k);
     const idx count = columns - j;
-    const f32x4 column = e->column ? gemm_load_some(e->column + j, count) : SPLAT(f32)(0);
+    if (e->row) {
 #pragma unroll
-    for (int i = 0; i < rows; i++) {
-      f32x4 v = acc[i] + column;
-      if (e->row) v += SPLAT(f32)(e->row[i]);
-      if (e->add) v += gemm_load_some(e->add + i * ldy + j, count);
-      gemm_store_some(y + i * ldy + j, gemm_limit(v, low, high), count);
+      for (int i = 0; i < rows; i++) acc[i] += SPLAT(f32)(e->row[i]);
+    }
+    if (e->column) {
+      const f32x4 column = gemm_load_some(e->column + j, count);
+#pragma unroll
+      for (int i = 0; i < rows; i++) acc[i] += column;
+    }
+    if (e->add) {
+#pragma unroll
+      for (int i = 0; i < rows; i++) acc[i] += gemm_load_some(e->add + i * ldy + j, count);
+    }
+    f32 *to = y + j;
+    if (count >= 4) {
+#pragma unroll
+      for (int i = 0; i < rows; i++) gemm_store(to + i * ldy, gemm_limit(acc[i], low, high));
+    } else {
+#pragma nounroll
+      for (int i = 0; i < rows; i++) {
+        gemm_store_some(to + i * ldy, gemm_limit(acc[i], low, high), count);
+      }
     }
   }
 }
