@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
+from nnlet.errors import CompileError
+
 Monomial = tuple[str, ...]  # atoms, sorted; () is the constant term
 
 
@@ -101,6 +103,8 @@ def replaced(dim: Dim, by: dict[str, Expr]) -> Dim:
 def c(dim: Dim) -> str:
     """C text of the value, an i64 expression; parenthesized unless one token or call."""
     if isinstance(dim, int):
+        if abs(dim) >= 2**63:
+            raise CompileError(f"a size of {dim} elements is out of range")
         return str(dim) if dim >= 0 else f"({dim})"
     text = ""
     for atoms, coefficient in dim.terms:

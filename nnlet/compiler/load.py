@@ -242,6 +242,8 @@ def _attribute(proto: onnx.AttributeProto, opsets: dict[str, int], where: str) -
         return value.decode("utf-8", "replace")
     if isinstance(value, (int, float)):
         return value
+    if value is None:
+        raise ModelError(f"{where}: attribute {proto.name!r} has no value")
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
 
 

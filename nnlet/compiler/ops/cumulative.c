@@ -24,7 +24,7 @@ static void NAME(cumprod)(T *restrict y, const T *restrict x, idx outer, idx n, 
       for (idx k = 0; k < n; k++) {
         const idx at = (o * n + (reverse ? n - 1 - k : k)) * inner + i;
         if (exclusive) y[at] = product;
-        product = (T)(product * x[at]);
+        product = (T)(1u * product * x[at]);  // 1u: a u16 would become a signed int
         if (!exclusive) y[at] = product;
       }
     }

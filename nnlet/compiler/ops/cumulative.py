@@ -14,7 +14,9 @@ def cumulative(s: Site) -> None:
     sizes = around(s, x.dims, s.read_sizes(1)[0])
     y = s.output(0, x.dtype, x.dims)
     flags = (bool(s.attr("exclusive", 0)), bool(s.attr("reverse", 0)))
-    s.call(f"cumulative.{s.node.op.lower()}", x.dtype, y, x, *sizes, *flags)
+    # Integers wrap around, which C defines for unsigned ones.
+    kind = x.dtype if x.dtype.kind == "f" else s.bits(x.dtype)
+    s.call(f"cumulative.{s.node.op.lower()}", kind, s.raw(y), s.raw(x), *sizes, *flags)
 
 
 def around(s: Site, dims: tuple[Dim, ...], axis: Dim) -> tuple[Dim, Dim, Dim]:

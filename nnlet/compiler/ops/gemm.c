@@ -8,21 +8,44 @@ static inline idx gemm_matrix_at(idx p, idx rank, const idx *dims, const idx *st
   return at;
 }
 
-// y[rows, n] = the epilogue of a, packed, and b. b is packed too, or `packed` is 0 and element
-// (l, j) of b lies at l * bs[0] + j * bs[1]; then `block` is scratch for a part of it.
-static void gemm_rows(f32 *y, idx ldy, const f32 *a, const f32 *b, const idx *bs,
-                      const f32 *packed, f32 *block, idx rows, idx n, idx k, gemm_epilogue e) {
-  const idx most = packed ? GEMM_STRIP : GEMM_BLOCK;
+// An epilogue for the rows from `row` on of a matrix, which start at y + at.
+static inline gemm_epilogue gemm_from(gemm_epilogue e, idx row, idx at) {
+  if (e.row) e.row += row;
+  if (e.add) e.add += at;
+  return e;
+}
+
+// y[rows, n] = the epilogue of a[rows, k], packed, and b[k, n], packed.
+static void gemm_strips(f32 *y, idx ldy, const f32 *a, const f32 *b, idx rows, idx n, idx k,
+                        gemm_epilogue e) {
   for (idx j = 0, columns; j < n; j += columns) {
-    columns = n - j < most ? n - j : most;
-    const idx ldb = packed ? (columns + 3) & ~(idx)3 : GEMM_LDB(columns);
+    columns = n - j < GEMM_STRIP ? n - j : GEMM_STRIP;
+    const idx ldb = (columns + 3) & ~(idx)3;
     idx k0 = 0, depth;
     do {
       depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
-      const f32 *part = packed ? packed + j * k + k0 * ldb : block;
-      if (!packed) gemm_pack(block, b + k0 * bs[0] + j * bs[1], bs[0], bs[1], depth, columns, ldb);
-      gemm_columns(y + j, ldy, a, part, ldb, rows, columns, k, k0, depth,
-                   gemm_part(e, y + j, k0 == 0, k0 + depth >= k));
+      gemm_columns(y + j, ldy, a, b + j * k + k0 * ldb, ldb, rows, columns, k, k0, depth,
+                   gemm_part(e, y + j, k0 == 0, k0 + depth == k));
+      k0 += depth;
+    } while (k0 < k);
+    if (e.column) e.column += columns;
+    if (e.add) e.add += columns;
+  }
+}
+
+// The same for b whose element (l, j) lies at l * bs[0] + j * bs[1]. `block` is scratch for
+// [GEMM_DEPTH, GEMM_BLOCK] of it.
+static void gemm_blocks(f32 *y, idx ldy, const f32 *a, const f32 *b, const idx *bs, f32 *block,
+                        idx rows, idx n, idx k, gemm_epilogue e) {
+  for (idx j = 0, columns; j < n; j += columns) {
+    columns = n - j < GEMM_BLOCK ? n - j : GEMM_BLOCK;
+    const idx ldb = GEMM_LDB(columns);
+    idx k0 = 0, depth;
+    do {
+      depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
+      gemm_pack(block, b + k0 * bs[0] + j * bs[1], bs[0], bs[1], depth, columns, ldb);
+      gemm_columns(y + j, ldy, a, block, ldb, rows, columns, k, k0, depth,
+                   gemm_part(e, y + j, k0 == 0, k0 + depth == k));
       k0 += depth;
     } while (k0 < k);
     if (e.column) e.column += columns;
@@ -56,41 +79,51 @@ static void gemm_vector(f32 *y, const f32 *a, idx step, const f32 *b, idx ldb, i
   for (idx j = 0; j < n; j++) y[j] = y[j] < e.low ? e.low : y[j] > e.high ? e.high : y[j];
 }
 
-// y[m, n] = the epilogue of a[m, k] b[k, n], one matrix of each stack.
-static void gemm_matrix(f32 *y, idx ldy, const f32 *a, const idx *as, const f32 *b, const idx *bs,
-                        const f32 *packed, f32 *panels, f32 *block, idx m, idx n, idx k,
+// y[batch..., m, n] = the epilogue of a[batch..., m, k] b[k, n]; dims and strides as in linear.c,
+// except that columns of y are 1 apart, and that b is packed. `panels` is scratch for
+// [GEMM_ROWS, k] of a.
+static void gemm_packed(f32 *y, const f32 *a, const f32 *b, idx rank, const idx *dims,
+                        const idx *y_strides, const idx *a_strides, f32 *panels,
                         gemm_epilogue e) {
-  const bool vectors = m < 4 && !packed && bs[1] == 1;
-  const idx most = vectors ? 1 : GEMM_ROWS;
-  for (idx i = 0; i < m; i += most, y += most * ldy, a += most * as[0]) {
-    const idx rows = m - i < most ? m - i : most;
-    if (vectors) {
-      gemm_vector(y, a, as[1], b, bs[0], n, k, e);
-    } else {
-      gemm_pack_a(panels, a, as[0], as[1], rows, k);
-      gemm_rows(y, ldy, panels, b, bs, packed, block, rows, n, k, e);
-    }
-    if (e.row) e.row += rows;
-    if (e.add) e.add += rows * ldy;
-  }
-}
-
-// y[batch..., m, n] = the epilogue of a[batch..., m, k] b[batch..., k, n]; dims and strides as
-// in linear.c, except that columns of y are 1 apart. Constant b, the same for all of a batch,
-// is packed; else `packed` is 0. `panels` is scratch for up to GEMM_ROWS rows of a, `block` for
-// a part of b that is not packed.
-static void gemm(f32 *y, const f32 *a, const f32 *b, idx rank, const idx *dims,
-                 const idx *y_strides, const idx *a_strides, const idx *b_strides,
-                 const f32 *packed, f32 *panels, f32 *block, gemm_epilogue e) {
+  const idx m = dims[rank], n = dims[rank + 1], k = dims[rank + 2];
+  const idx ldy = y_strides[rank], row = a_strides[rank], column = a_strides[rank + 1];
   idx batch = 1;
   for (idx r = 0; r < rank; r++) batch *= dims[r];
   for (idx p = 0; p < batch; p++) {
-    const idx at = gemm_matrix_at(p, rank, dims, y_strides);
-    gemm_epilogue here = e;
-    if (e.add) here.add += at;
-    gemm_matrix(y + at, y_strides[rank], a + gemm_matrix_at(p, rank, dims, a_strides),
-                a_strides + rank, packed ? 0 : b + gemm_matrix_at(p, rank, dims, b_strides),
-                b_strides + rank, packed, panels, block, dims[rank], dims[rank + 1],
-                dims[rank + 2], here);
+    const f32 *from = a + gemm_matrix_at(p, rank, dims, a_strides);
+    for (idx i = 0; i < m; i += GEMM_ROWS) {
+      const idx rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
+      const idx at = gemm_matrix_at(p, rank, dims, y_strides) + i * ldy;
+      gemm_pack_a(panels, from + i * row, row, column, rows, k);
+      gemm_strips(y + at, ldy, panels, b, rows, n, k, gemm_from(e, i, at));
+    }
+  }
+}
+
+// y[batch..., m, n] = the epilogue of a[batch..., m, k] b[batch..., k, n], as above, but b has
+// strides. `block` is scratch for [GEMM_DEPTH, GEMM_BLOCK] of it.
+static void gemm(f32 *y, const f32 *a, const f32 *b, idx rank, const idx *dims,
+                 const idx *y_strides, const idx *a_strides, const idx *b_strides, f32 *panels,
+                 f32 *block, gemm_epilogue e) {
+  const idx m = dims[rank], n = dims[rank + 1], k = dims[rank + 2];
+  const idx ldy = y_strides[rank], row = a_strides[rank], column = a_strides[rank + 1];
+  const idx *bs = b_strides + rank;
+  const bool vectors = m < 4 && bs[1] == 1;
+  const idx most = vectors ? 1 : GEMM_ROWS;
+  idx batch = 1;
+  for (idx r = 0; r < rank; r++) batch *= dims[r];
+  for (idx p = 0; p < batch; p++) {
+    const f32 *right = b + gemm_matrix_at(p, rank, dims, b_strides);
+    for (idx i = 0; i < m; i += most) {
+      const idx rows = m - i < most ? m - i : most;
+      const idx at = gemm_matrix_at(p, rank, dims, y_strides) + i * ldy;
+      const f32 *left = a + gemm_matrix_at(p, rank, dims, a_strides) + i * row;
+      if (vectors) {
+        gemm_vector(y + at, left, column, right, bs[0], n, k, gemm_from(e, i, at));
+      } else {
+        gemm_pack_a(panels, left, row, column, rows, k);
+        gemm_blocks(y + at, ldy, panels, right, bs, block, rows, n, k, gemm_from(e, i, at));
+      }
+    }
   }
 }

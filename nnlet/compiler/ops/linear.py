@@ -43,15 +43,16 @@ def product(
     if y.value.dtype is not FP32 or y.column != 1:
         s.call("linear.matmul", y.value.dtype, y.value, a.value, b.value, *where)
         return
-    packed = _packed(s, b, k, n)
     panels = s.scratch(FP32, (d.minimum(m, ROWS), k))
-    block = None
-    if packed is None:
-        # Rows of a block are up to two cache lines longer than what is in them.
-        block = s.scratch(FP32, (d.minimum(k, DEPTH), d.minimum(n + 2 * STRIP, BLOCK)))
-    right = b.value if packed is None else None
+    packed = _packed(s, b, k, n)
+    if packed is not None:
+        end = s.epilogue(Epilogue())
+        s.call("gemm.gemm_packed", (), y.value, a.value, packed, *where[:-1], panels, end)
+        return
+    # Rows of a block are up to two cache lines longer than what is in them.
+    block = s.scratch(FP32, (d.minimum(k, DEPTH), d.minimum(n + 2 * STRIP, BLOCK)))
     end = s.epilogue(Epilogue())
-    s.call("gemm.gemm", (), y.value, a.value, right, *where, packed, panels, block, end)
+    s.call("gemm.gemm", (), y.value, a.value, b.value, *where, panels, block, end)
 
 
 def _packed(s: Site, b: Matrices, k: Dim, n: Dim) -> Value | None:

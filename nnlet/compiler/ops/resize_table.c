@@ -67,7 +67,9 @@ static void NAME(resize_weights)(i32 *restrict index, T *restrict weight, idx n,
   const T narrow = antialias && scale < 1 ? scale : 1;
   for (idx i = 0; i < n; i++, index += taps, weight += taps) {
     const f32 place = NAME(resize_place)(i, n, size, scale, start, end, coordinates);
-    const i64 base = reach ? nn_to_i64(floorf(place)) + 1 - taps / 2
+    // Further outside than any axis is long is far enough.
+    const i64 whole = nn_min(nn_max(nn_to_i64(floorf(place)), -((i64)1 << 40)), (i64)1 << 40);
+    const i64 base = reach ? whole + 1 - taps / 2
                            : NAME(resize_round)(place, size, scale, rounding);
     T sum = 0;
     for (idx k = 0; k < taps; k++) {

@@ -146,18 +146,19 @@ static inline __attribute__((always_inline)) void gemm_panel(
 #pragma unroll
       for (int i = 0; i < rows; i++) acc[i] += column;
     }
-    if (e->add) {
-#pragma unroll
-      for (int i = 0; i < rows; i++) acc[i] += gemm_load_some(e->add + i * ldy + j, count);
-    }
     f32 *to = y + j;
+    const f32 *add = e->add ? e->add + j : 0;
     if (count >= 4) {
 #pragma unroll
-      for (int i = 0; i < rows; i++) gemm_store(to + i * ldy, gemm_limit(acc[i], low, high));
+      for (int i = 0; i < rows; i++) {
+        const f32x4 v = add ? acc[i] + gemm_load(add + i * ldy) : acc[i];
+        gemm_store(to + i * ldy, gemm_limit(v, low, high));
+      }
     } else {
 #pragma nounroll
       for (int i = 0; i < rows; i++) {
-        gemm_store_some(to + i * ldy, gemm_limit(acc[i], low, high), count);
+        const f32x4 v = add ? acc[i] + gemm_load_some(add + i * ldy, count) : acc[i];
+        gemm_store_some(to + i * ldy, gemm_limit(v, low, high), count);
       }
     }
   }
