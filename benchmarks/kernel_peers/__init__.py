@@ -6,7 +6,8 @@ all of them can take turns. `worker.py` is that process for those with a Python 
 
     {"do": "load", "folder": F}      make the model ready: {"seconds": S}
     {"do": "answer"}                 one call: {"seconds": S, "outputs": [{"type", "data"}]}
-    {"do": "time", "seconds": S}     calls for about as long: {"seconds": median, "least": shortest}
+    {"do": "time", "seconds": S}     calls for about as long: {"seconds": a call's median,
+                                     "least": the shortest, "processor": used by all threads}
     {"do": "versions"}               {"name": "version", ...}
 
 A call is what a user of that runtime waits for: inputs given, answer taken. What cannot be

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
+import select
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +18,8 @@ import numpy as np
 
 from benchmarks.workloads import Array
 from nnlet.memory import memory
+
+PATIENCE = 60  # seconds that one answer may take
 
 
 class Refused(Exception):
@@ -26,7 +32,12 @@ class Process:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                start_new_session=True,  # a group of its own: some start helpers that stay
             )
         self._log = log
 
@@ -35,6 +46,8 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             print(json.dumps({"do": what, **details}), file=self._process.stdin, flush=True)
+            if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+                raise Refused(f"no answer in {PATIENCE} s")
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -50,8 +63,8 @@ class Process:
         return outputs, found["seconds"]
 
     def memory(self) -> float:
-        """MiB that are its own, and its share of the rest."""
-        return memory(self._process.pid).pss
+        """MiB that it has in memory now, shared or not: what it grows by is its own doing."""
+        return memory(self._process.pid).rss
 
     def _ended(self) -> str:
         code = self._process.wait()
@@ -67,5 +80,6 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()

@@ -57,11 +57,16 @@ async function calls(times) {
 async function time({ seconds }) {
   const end = performance.now() + 1000 * seconds;
   let times = 1;
-  let took;
-  while ((took = await calls(times)) < LEAST) times *= 2;
-  const found = [took / times];
-  while (performance.now() < end) found.push((await calls(times)) / times);
-  return { seconds: median(found) / 1000, least: Math.min(...found) / 1000 };
+  while ((await calls(times)) < LEAST) times *= 2;
+  const found = [];
+  const before = process.cpuUsage();
+  while (!found.length || performance.now() < end) found.push((await calls(times)) / times);
+  const { user, system } = process.cpuUsage(before); // microseconds
+  return {
+    seconds: median(found) / 1000,
+    least: Math.min(...found) / 1000,
+    processor: (user + system) / 1e6 / (found.length * times),
+  };
 }
 
 function median(values) {

@@ -54,12 +54,14 @@ class Worker:
     def time(self, seconds: float) -> dict[str, Any]:
         end = time.perf_counter() + seconds
         times = 1
-        while (took := self._calls(times)) < LEAST:
+        while self._calls(times) < LEAST:
             times *= 2
-        found = [took / times]
-        while time.perf_counter() < end:
+        found: list[float] = []
+        used = time.process_time()
+        while not found or time.perf_counter() < end:
             found.append(self._calls(times) / times)
-        return {"seconds": statistics.median(found), "least": min(found)}
+        used = (time.process_time() - used) / (len(found) * times)
+        return {"seconds": statistics.median(found), "least": min(found), "processor": used}
 
     def _calls(self, times: int) -> float:
         start = time.perf_counter()
