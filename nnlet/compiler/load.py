@@ -147,7 +147,7 @@ def _body(
     else:
         newest = max(v for v in schema.function_opset_versions if v <= version)
         data = schema.get_function_with_opset_version(newest)
-    body = onnx.FunctionProto.FromString(data)
+    body: onnx.FunctionProto = onnx.FunctionProto.FromString(data)
     body.name = body.name or node.op_type
     # onnx keeps a body only as long as none of the operators in it changed since.
     for imported in body.opset_import:

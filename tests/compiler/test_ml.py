@@ -272,11 +272,21 @@ def test_string_labels_that_nobody_reads_do_no_harm() -> None:
     np.testing.assert_allclose(found, [[-1, 2]])
 
 
-def test_string_labels_that_are_an_output_are_refused() -> None:
+def test_string_labels_beside_scores_are_left_out() -> None:
     x = np.array([[3, 1]], "f4")
     strings: list[tuple[int, Sequence[str | int]]] = [(TensorProto.STRING, ["n"]), CLASSES[1]]
+    module = compile_protos([("m", "1", node_model("LinearClassifier", [x], strings, **LABELS))])
+    (found,) = NativeModels(module.source, module.weights, level=0).run("m", "1", {"x0": x})
+    np.testing.assert_allclose(found, [[-1, 2]])
+
+
+def test_string_labels_as_the_only_output_are_refused() -> None:
+    x = np.array([[3, 1]], "f4")
+    strings: list[tuple[int, Sequence[str | int]]] = [(TensorProto.STRING, ["n"]), CLASSES[1]]
+    proto = node_model("LinearClassifier", [x], strings, **LABELS)
+    del proto.graph.output[1]
     with pytest.raises(UnsupportedModel, match="its labels are strings"):
-        compile_protos([("m", "1", node_model("LinearClassifier", [x], strings, **LABELS))])
+        compile_protos([("m", "1", proto)])
 
 
 def test_zip_map_gives_the_scores() -> None:
