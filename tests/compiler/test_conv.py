@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
 from tests.compiler.nodes import node_case
 from tests.compiler.oracle import Array, Case, check, compiled, reference
@@ -113,7 +114,14 @@ def other_cases() -> list[Case]:
         name="no-images",
         expected=[np.zeros((0, 4, 6, 6), "f4")],
     )
-    return [double, empty, *deform_cases()]
+    bias = data(2)
+    blind = node_case(
+        "Conv",
+        [data(1, 0, 4, 4), data(2, 0, 3, 3), bias],
+        name="no-channels",
+        expected=[np.broadcast_to(bias.reshape(1, 2, 1, 1), (1, 2, 2, 2))],
+    )
+    return [double, blind, empty, *deform_cases()]
 
 
 def deform_cases() -> list[Case]:
@@ -139,11 +147,58 @@ CASES = [
 ]
 
 
+def twin(kind: str, dtype: str) -> Case:
+    """A model of one kind of convolution, for images of any size."""
+    shape, weights, attrs = TWINS[kind]
+    rng = np.random.default_rng(9)
+    taps = (rng.normal(size=weights) / np.sqrt(np.prod(weights[1:]))).astype(dtype)
+    # onnxruntime has no convolutions of float64: nothing is compared with it.
+    return node_case(
+        attrs.get("op", "Conv"), [np.zeros(shape, dtype), taps], name=f"{kind}-{dtype}",
+        constant=[1], expected=[np.zeros((1, 1, 1, 1), dtype)],
+        **{k: v for k, v in attrs.items() if k != "op"},
+    )  # fmt: skip
+
+
+# float64 is the naive twin: conv.c from the definition, where float32 has a kernel of its own.
+TWINS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "packed": ((1, 5, 9, 9), (13, 5, 3, 3), {"pads": [1, 1, 1, 1], "strides": [1, 2]}),
+    "packed-1x1": ((1, 70, 9, 9), (12, 70, 1, 1), {}),
+    "winograd": ((1, 8, 9, 9), (20, 8, 3, 3), {"pads": [1, 1, 1, 1]}),
+    "depthwise": ((1, 6, 9, 9), (6, 1, 3, 3), {"pads": [1] * 4, "group": 6, "strides": [1, 2]}),
+    "transposed": ((1, 6, 9, 9), (6, 5, 3, 3), {"op": "ConvTranspose", "strides": [2, 2]}),
+}  # fmt: skip
+TWIN_SIZES = [(1, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 16), (7, 17), (13, 13), (9, 40), (3, 113)]
+
+
 @pytest.fixture(scope="module")
 def models() -> NativeModels:
-    return compiled(CASES)
+    twins = [twin(kind, dtype) for kind in TWINS for dtype in ("f4", "f8")]
+    small = node_case("Conv", [data(1, 3, 8, 8), data(2, 3, 3, 3)], name="small")
+    return compiled([*CASES, *twins, small])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_onnxruntime(models: NativeModels, case: Case) -> None:
     check(models, case)
+
+
+@pytest.mark.parametrize("kind", TWINS)
+@pytest.mark.parametrize("size", TWIN_SIZES, ids=str)
+def test_fast_equals_naive(models: NativeModels, kind: str, size: tuple[int, int]) -> None:
+    x = data(2, TWINS[kind][0][1], *size)
+    (fast,) = models.run(f"{kind}-f4", "1", {"x0": x})
+    (naive,) = models.run(f"{kind}-f8", "1", {"x0": x.astype("f8")})
+    np.testing.assert_allclose(fast, naive, rtol=1e-5, atol=1e-5)
+
+
+def test_an_image_that_is_too_small_is_refused(models: NativeModels) -> None:
+    x, w = data(1, 3, 2, 8), data(2, 3, 3, 3)
+    with pytest.raises(InferenceError, match="a window of 3 does not fit an input of 2"):
+        models.run("small", "1", {"x0": x, "x1": w})
+
+
+def test_channels_that_differ_are_refused(models: NativeModels) -> None:
+    x, w = data(1, 3, 8, 8), data(2, 4, 3, 3)
+    with pytest.raises(InferenceError, match="channels of the input and of the weights: 3 and 4"):
+        models.run("small", "1", {"x0": x, "x1": w})

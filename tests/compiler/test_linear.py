@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
 from tests.compiler.nodes import node_case
 from tests.compiler.oracle import Array, Case, check, compiled
@@ -124,12 +125,48 @@ def type_cases() -> list[Case]:
 
 CASES = [*product_cases(), *einsum_cases(), *type_cases()]
 
+# float64 is the naive twin: linear.c from the definition, where float32 has gemm.c.
+TWINS = [node_case("MatMul", [data(2, 3), data(3, 2)], name="fast")]
+TWINS += [
+    node_case(
+        "MatMul", [data(2, 3, dtype="f8"), data(3, 2, dtype="f8")], name="naive", opset=13
+    )
+]  # fmt: skip
+# Panels of 8, 4 and 1 rows; strips and blocks of columns; parts of the depth; and their rests.
+TWIN_SIZES = [
+    (m, n, k)
+    for m in (1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 129)
+    for n, k in ((1, 1), (2, 9), (3, 5), (4, 4), (5, 8), (16, 3), (17, 256), (113, 257), (48, 520))
+]
+
 
 @pytest.fixture(scope="module")
 def models() -> NativeModels:
-    return compiled(CASES)
+    return compiled([*CASES, *TWINS])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_onnxruntime(models: NativeModels, case: Case) -> None:
     check(models, case)
+
+
+@pytest.mark.parametrize("size", TWIN_SIZES, ids=str)
+def test_fast_equals_naive(models: NativeModels, size: tuple[int, int, int]) -> None:
+    m, n, k = size
+    a, b = data(m, k), data(k, n)
+    (fast,) = models.run("fast", "1", {"x0": a, "x1": b})
+    (naive,) = models.run("naive", "1", {"x0": a.astype("f8"), "x1": b.astype("f8")})
+    np.testing.assert_allclose(fast, naive, rtol=1e-5, atol=1e-5 * np.sqrt(k))
+
+
+def test_vectors_of_infinities_stay_what_they_are(models: NativeModels) -> None:
+    """Nothing outside the matrices, and no zero of ours, meets an infinity."""
+    a, b = np.ones((1, 5), "f4"), np.zeros((5, 3), "f4")
+    b[0, 0], b[4, 1] = np.inf, np.nan
+    (y,) = models.run("fast", "1", {"x0": a, "x1": b})
+    np.testing.assert_array_equal(y, [[np.inf, np.nan, 0]])
+
+
+def test_inner_dimensions_that_differ_are_refused(models: NativeModels) -> None:
+    with pytest.raises(InferenceError, match="the inner dimensions: 3 and 4 should be equal"):
+        models.run("fast", "1", {"x0": data(2, 3), "x1": data(4, 2)})

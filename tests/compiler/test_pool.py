@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnlet.errors import InferenceError
 from nnlet.native import NativeModels
+from tests.compiler.kernels import Kernels
 from tests.compiler.nodes import INT64, node_case
 from tests.compiler.oracle import Array, Case, check, compiled
 
@@ -159,3 +161,35 @@ def models() -> NativeModels:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_equals_onnxruntime(models: NativeModels, case: Case) -> None:
     check(models, case)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 17, 40])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("type_, dtype", [("f32", "f4"), ("u8", "u1")])
+def test_fast_equals_naive(width: int, stride: int, type_: str, dtype: str) -> None:
+    kernels = Kernels("pool", type_)
+    pad, kernel, planes = 1, 2, 3
+    out = (width + 2 * pad - kernel) // stride + 1
+    axis = [width, out, kernel, stride, 1, pad, pad]
+    windows = np.array([[1, 1, 1, 1, 1, 0, 0], axis, axis])
+    x = data(planes, width, width, dtype=dtype)
+    fast, naive = (np.empty((planes, out, out), dtype) for _ in range(2))
+    row, wide = (np.empty((out - 1) * stride + kernel, dtype) for _ in range(2))
+    kernels.call("maxpool_rows", fast, x, row, wide, windows, planes)
+    kernels.call("maxpool", naive, np.empty(fast.shape, "i8"), x, windows, planes, 0)
+    np.testing.assert_array_equal(fast, naive)
+
+
+def test_an_index_outside_the_pooled_tensor_is_refused(models: NativeModels) -> None:
+    x = data(1, 2, 2, 3)
+    for index in (-1, 36, 2**40):
+        indices = np.full(x.shape, index)
+        with pytest.raises(InferenceError, match="an index is outside the tensor"):
+            models.run("MaxUnpool", "1", {"x0": x, "x1": indices})
+
+
+def test_a_region_of_no_image_is_refused(models: NativeModels) -> None:
+    for image in (-1, 2, np.nan):
+        rois = np.array([[image, 0, 0, 1, 1]], "f4")
+        with pytest.raises(InferenceError, match="a region is of no image in the batch"):
+            models.run("roi", "1", {"x0": data(2, 3, 8, 9), "x1": rois})

@@ -63,12 +63,14 @@ static void conv_packed(f32 *y, const f32 *x, const f32 *weights, f32 *columns,
       gemm_epilogue here = e;
       if (e.row) here.row += i % groups * filters;
       if (e.add) here.add += i * filters * pixels + pixel;
-      for (idx k0 = 0, depth; k0 < k; k0 += depth) {
+      idx k0 = 0, depth;
+      do {
         depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
         conv_gather(columns, x, a, pixel, count, channels, k0, depth);
         gemm_columns(to, pixels, w, columns, GEMM_BLOCK, filters, count, k, k0, depth,
-                   gemm_part(here, to, k0 == 0, k0 + depth == k));
-      }
+                     gemm_part(here, to, k0 == 0, k0 + depth == k));
+        k0 += depth;
+      } while (k0 < k);
     }
     x += channels * plane;
   }
@@ -123,13 +125,15 @@ static void conv_transpose_packed(f32 *y, const f32 *x, const f32 *weights, cons
     for (idx at = 0; at < filters * plane; at++) y[at] = bias ? bias[g * filters + at / plane] : 0;
     for (idx pixel = 0; pixel < pixels; pixel += GEMM_BLOCK) {
       const idx count = pixels - pixel < GEMM_BLOCK ? pixels - pixel : GEMM_BLOCK;
-      for (idx k0 = 0, depth; k0 < channels; k0 += depth) {
+      idx k0 = 0, depth;
+      do {
         depth = channels - k0 < GEMM_DEPTH ? channels - k0 : GEMM_DEPTH;
         conv_gather(columns, x, flat, pixel, count, channels, k0, depth);
         gemm_columns(block, GEMM_BLOCK, weights + g * rows * channels, columns, GEMM_BLOCK, rows,
-                   count, channels, k0, depth,
-                   gemm_part(GEMM_PLAIN, block, k0 == 0, k0 + depth == channels));
-      }
+                     count, channels, k0, depth,
+                     gemm_part(GEMM_PLAIN, block, k0 == 0, k0 + depth == channels));
+        k0 += depth;
+      } while (k0 < channels);
       conv_scatter(y, block, a, pixel, count, filters);
     }
   }

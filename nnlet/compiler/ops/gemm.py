@@ -12,7 +12,7 @@ from nnlet.compiler.graph import Array
 STRIP = 16
 DEPTH = 256
 ROWS = 128
-BLOCK = 13 * 16
+BLOCK = 7 * 16
 PANELS = (8, 4, 1)
 
 

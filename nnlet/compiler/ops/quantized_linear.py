@@ -60,8 +60,9 @@ def _centered(s: Site, x: Value, zero: Value | None) -> Value:
     if content is not None and taken is not None:
         difference = content.astype(np.int32) - taken.astype(np.int32)
         return s.value_of(difference.astype(np.uint32))
-    inputs = [x] if zero is None else [x, zero]
-    return s.elementwise(UINT32, inputs, (UINT32, "(u32)(@0 - @1)" if zero else "(u32)@0"))
+    if zero is None:
+        return s.elementwise(UINT32, [x], (UINT32, "(u32)@0"))
+    return s.elementwise(UINT32, [x, zero], (UINT32, "(u32)(@0 - @1)"))
 
 
 def _per_row(s: Site, parameter: Value | None) -> Value | None:

@@ -16,7 +16,7 @@
 #define GEMM_STRIP 16         // columns of a strip: a cache line
 #define GEMM_DEPTH 256        // of k at a time: strip (16 KB) and panel (8 KB) fit an L1 cache
 #define GEMM_ROWS 128         // of a that are packed together, when they are packed in the run
-#define GEMM_BLOCK (13 * 16)  // columns of a block, which fits an L2 cache
+#define GEMM_BLOCK (7 * 16)   // columns of a block, which fits an L2 cache (112 KB)
 
 // How far apart rows of a block lie: an odd number of cache lines, so that they do not compete
 // for the same places in the L1 cache.
