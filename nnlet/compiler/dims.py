@@ -103,6 +103,8 @@ def replaced(dim: Dim, by: dict[str, Expr]) -> Dim:
 def c(dim: Dim) -> str:
     """C text of the value, an i64 expression; parenthesized unless one token or call."""
     if isinstance(dim, int):
+        if dim == -(2**63):
+            return "INT64_MIN"  # which has no literal
         if abs(dim) >= 2**63:
             raise CompileError(f"a size of {dim} elements is out of range")
         return str(dim) if dim >= 0 else f"({dim})"

@@ -124,7 +124,7 @@ static void NAME(attention_softmax)(T *restrict s, T *restrict show, const U *re
 static void NAME(attention_range)(idx *low, idx *high, idx i, const i64 *length,
                                   const attention_shape *a) {
   const idx end = length ? (idx)nn_max(0, nn_min(*length, a->keys)) : a->keys;
-  const idx at = i + (length ? (idx)*length - a->queries : a->past);
+  const idx at = i + (length ? end - a->queries : a->past);
   *low = a->left >= 0 && at > a->left ? at - a->left : 0;
   *high = end;
   if (a->causal && at + 1 < *high) *high = at + 1;

@@ -75,9 +75,6 @@ def attention(s: Site) -> None:
     lengths = s.optional(6)
     if lengths is not None:
         s.same(lengths.size, q.batch, "lengths and batch")
-        given, most = f"{s.pointer(lengths)}[b]", d.c(k.length)
-        s.emit(f"for (idx b = 0; b < {d.c(q.batch)}; b++)")
-        s.check(f"{given} >= 0 && {given} <= {most}", "a length of %d for %d keys", given, most)
     y = s.output(0, dtype, y_dims)
     show = s.output(3, dtype, (q.batch, q.heads, q.length, keys)) if s.has_output(3) else None
     room = s.scratch(dtype, (QUERIES, keys))

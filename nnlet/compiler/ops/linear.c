@@ -23,7 +23,9 @@ static void NAME(matmul)(T *restrict y, const T *restrict a, const T *restrict b
     for (idx i = 0; i < m; i++) {
       for (idx j = 0; j < n; j++) {
         T sum = 0;
-        for (idx l = 0; l < k; l++) sum += left[i * as[0] + l * as[1]] * right[l * bs[0] + j * bs[1]];
+        for (idx l = 0; l < k; l++) {
+          sum += left[i * as[0] + l * as[1]] * right[l * bs[0] + j * bs[1]];
+        }
         to[i * ys[0] + j * ys[1]] = sum;
       }
     }

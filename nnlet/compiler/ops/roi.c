@@ -25,7 +25,8 @@ static bool NAME(maxroipool)(T *restrict y, const T *restrict x, const T *restri
                              idx out_w, T scale) {
   for (idx r = 0; r < count; r++, rois += 5) {
     if (!(rois[0] >= 0 && rois[0] < (T)n)) return false;
-    const idx left = NAME(roi_coordinate)(rois[1], scale), top = NAME(roi_coordinate)(rois[2], scale);
+    const idx left = NAME(roi_coordinate)(rois[1], scale);
+    const idx top = NAME(roi_coordinate)(rois[2], scale);
     idx width = NAME(roi_coordinate)(rois[3], scale) - left + 1;
     idx height = NAME(roi_coordinate)(rois[4], scale) - top + 1;
     if (width < 1) width = 1;

@@ -75,7 +75,8 @@ static inline void gemm_tile4(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, i
   f32x4 odd[4] = {0};
   for (; k >= 2; k -= 2, a += 8, b += 2 * ldb) {
     GEMM_OPAQUE(a);
-    const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb), a0 = gemm_load(a), a1 = gemm_load(a + 4);
+    const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
+    const f32x4 a0 = gemm_load(a), a1 = gemm_load(a + 4);
     GEMM_OUTER(acc, a0, b0);
     GEMM_OUTER(odd, a1, b1);
   }
@@ -213,7 +214,9 @@ static void gemm_pack(f32 *to, const f32 *x, idx major, idx minor, idx depth, id
   idx l = 0, tail = 0;  // in rows before `l`, only columns from `tail` on are missing
   if (minor == 1) {
     for (; l < depth; l++) {
-      for (idx c = 0; c < whole; c += 4) gemm_store(to + l * width + c, gemm_load(x + l * major + c));
+      for (idx c = 0; c < whole; c += 4) {
+        gemm_store(to + l * width + c, gemm_load(x + l * major + c));
+      }
     }
     tail = whole;
   } else if (major == 1) {

@@ -61,15 +61,15 @@ static inline void nn_take_every(f32 *to, const f32 *from, idx stride, idx count
   for (; i < count; i++) to[i] = from[i * stride];
 }
 
-// Runs a statement for every input `at` (an offset in the plane) that output (od, oh, ow) of the windows
-// w[3] sees.
+// Runs statements for every input that output (od, oh, ow) of the windows w[3] sees: `at` is its
+// index in the plane, (id, ih, iw) where it is.
 #define NN_EACH_TAP(...)                                                                      \
-  for (idx kd = nn_tap_first(w[0], od); kd < nn_tap_last(w[0], od, w[0].in); kd++)         \
-    for (idx kh = nn_tap_first(w[1], oh); kh < nn_tap_last(w[1], oh, w[1].in); kh++)       \
-      for (idx kw = nn_tap_first(w[2], ow); kw < nn_tap_last(w[2], ow, w[2].in); kw++) {   \
-        const idx id = nn_tap(w[0], od, kd), ih = nn_tap(w[1], oh, kh), iw = nn_tap(w[2], ow, kw); \
-        const idx at = (id * w[1].in + ih) * w[2].in + iw;                                 \
-        __VA_ARGS__                                                                        \
+  for (idx kd = nn_tap_first(w[0], od); kd < nn_tap_last(w[0], od, w[0].in); kd++)            \
+    for (idx kh = nn_tap_first(w[1], oh); kh < nn_tap_last(w[1], oh, w[1].in); kh++)          \
+      for (idx kw = nn_tap_first(w[2], ow); kw < nn_tap_last(w[2], ow, w[2].in); kw++) {      \
+        const idx id = nn_tap(w[0], od, kd), ih = nn_tap(w[1], oh, kh);                       \
+        const idx iw = nn_tap(w[2], ow, kw), at = (id * w[1].in + ih) * w[2].in + iw;         \
+        __VA_ARGS__                                                                           \
       }
 
 #endif
