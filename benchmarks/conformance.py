@@ -43,6 +43,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "conformance.json"
 DOCS = ROOT / "docs" / "operators.md"
 CHUNK = 60  # cases a module: larger ones compile no faster a case
 CHUNK_SECONDS = 120
+# Children of a process without threads: a fork of one that has them can stand still for ever.
+CLEAN = multiprocessing.get_context("forkserver")
 
 # Operators whose answer is not a function of their inputs.
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
@@ -204,8 +206,8 @@ def _compiles(case: TestCase) -> str:
 
 def _isolated(chunk: Sequence[TestCase], runtime: str) -> list[Result]:
     """Runs a chunk in a process of its own; one that dies is split until the case is found."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_run_chunk, args=(chunk, runtime, sender))
+    receiver, sender = CLEAN.Pipe(duplex=False)
+    process = CLEAN.Process(target=_run_chunk, args=(chunk, runtime, sender))
     process.start()
     sender.close()
     answer: list[Result] | str

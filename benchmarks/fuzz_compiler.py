@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import random
@@ -297,8 +296,8 @@ def run_mutants(batch: Sequence[tuple[int, bytes]], seed: int) -> dict[int, str]
     outcomes: dict[int, str] = {}
     left = list(batch)
     while left:
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.Process(target=run_batch, args=(left, seed, sender))
+        receiver, sender = conformance.CLEAN.Pipe(duplex=False)
+        process = conformance.CLEAN.Process(target=run_batch, args=(left, seed, sender))
         process.start()
         sender.close()
         running: int | None = None
