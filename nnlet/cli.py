@@ -71,8 +71,39 @@ def app() -> None:
 
 
 @app.command()
+@click.argument("name")
+@click.option(
+    "--requirement",
+    help="Where the project's nnlet comes from, as pip takes it; where this one came from unless "
+    "given.",
+)
+def new(name: str, requirement: str | None) -> None:
+    """Make the folder NAME: a function with one model, a test and a manifest for Spin.
+
+    `spin new -t nnlet NAME` makes the same.
+
+    Example: nnlet new my-function
+    """
+    from nnlet.new import installed_from, new_project
+
+    requirement = requirement or installed_from()
+    for path in new_project(name, Path(name), requirement):
+        print(path)
+    if "@" in requirement:
+        click.echo(f"This nnlet is no release: {name} takes it from {requirement}", err=True)
+    print(f"next: cd {name} && bash build.sh up")
+
+
+@app.command()
+@click.option(
+    "--world",
+    type=click.Choice(["app", "spin-app"]),
+    default="app",
+    show_default=True,
+    help="What the function imports: app runs everywhere, spin-app has Spin 4's key-value store.",
+)
 @json_option
-def build(as_json: bool) -> None:
+def build(world: str, as_json: bool) -> None:
     """Build app.py and models/ into one component.
 
     Only what has changed is made again. build/app.wasm is the function, build/models.wasm its
@@ -82,15 +113,17 @@ def build(as_json: bool) -> None:
     """
     from nnlet.display import megabytes, print_json, step
     from nnlet.project import find_project
-    from nnlet.serving import build_composed
+    from nnlet.serving import build_composed, build_for_spin
 
     project = find_project()
-    component = build_composed(project, step)
+    make = build_composed if world == "app" else build_for_spin
+    component = make(project, step)
     if as_json:
         print_json({"component": str(component.path), "bytes": component.size})
     else:
-        print(f"{component.path.relative_to(project.root)}  {megabytes(component.size)}")
-        print("next: ./build.sh up")
+        path = component.path.relative_to(project.root)
+        print(f"{path}  {megabytes(component.size)}")
+        print("next: ./build.sh up" if world == "app" else f"next: name {path} in spin.toml")
 
 
 @app.command()
@@ -249,6 +282,31 @@ def dev(host: str, port: int) -> None:
                 f"loaded again in {seconds * 1000:.0f} ms: {', '.join(names)}", highlight=False
             ),
         )
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+@click.argument("target", type=click.Choice(["spin", "akamai", "spinkube"]))
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run none of them.")
+def deploy(target: str, words: tuple[str, ...], dry_run: bool) -> None:
+    """Build what has changed, and run it on TARGET by that host's own tools.
+
+    Prints each command before any is run. WORDS go to the last of them.
+
+    Example: nnlet deploy spin --dry-run
+    """
+    from nnlet.deploy import deploy as run
+    from nnlet.deploy import plan
+    from nnlet.display import step
+    from nnlet.project import find_project
+
+    project = find_project()
+    commands = plan(project, target, words)
+    for command in commands:
+        print(f"$ {shlex.join(command)}", flush=True)
+    if not dry_run:
+        with suppress(KeyboardInterrupt):
+            run(project, target, commands, step)
 
 
 @app.command()

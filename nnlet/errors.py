@@ -8,6 +8,7 @@
     ├── VerifyError               two runtimes disagree on an answer
     ├── BuildError                the function's component could not be made
     ├── HostError                 a server did not start, or stopped
+    ├── DeployError               a host's own tool failed, or the project is not fit for it
     ├── RequestError              a server refused a request (client side)
     └── ToolMissing               a program or package is absent or too old
     HTTPError                     guest: answer this request with status and message
@@ -47,6 +48,10 @@ class BuildError(NnletError):
 
 class HostError(NnletError):
     """A server did not start, or stopped by itself."""
+
+
+class DeployError(NnletError):
+    """A host's own tool failed, or the project is not what the host takes."""
 
 
 class RequestError(NnletError):

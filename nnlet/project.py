@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import nnlet
 from nnlet.errors import NnletError
+
+PACKAGE = Path(nnlet.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class Project:
 
     @property
     def wit(self) -> Path:
-        """What the component imports and exports."""
-        return self.root / "wit"
+        """What the component imports and exports: the project's own, or nnlet's."""
+        own = self.root / "wit"
+        return own if own.is_dir() else shipped("wit")
 
     @property
     def build(self) -> Path:
@@ -40,12 +44,18 @@ class Project:
         return self.build / "guest"
 
 
+def shipped(folder: str) -> Path:
+    """A folder that lies beside nnlet in its repository, and inside of it in its wheel."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
 def find_project(start: Path | None = None) -> Project:
     """The nearest project at or above `start` (the working directory by default)."""
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
-        if (folder / "app.py").is_file() and (folder / "wit").is_dir():
+        if (folder / "app.py").is_file() and (folder / "models").is_dir():
             return Project(folder)
     raise NnletError(
-        f"no project at {start} or above it: nnlet runs in a folder with app.py, wit/ and models/"
+        f"no project at {start} or above it: nnlet runs in a folder with app.py and models/"
     )

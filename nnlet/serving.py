@@ -47,6 +47,13 @@ def build_composed(project: Project, report: Report = silent) -> Component:
         return composed(project, function, models_component(project, report), report)
 
 
+def build_for_spin(project: Project, report: Report = silent) -> Component:
+    """build/spin-app.wasm, and build/models.wasm beside it for Spin to compose."""
+    with alone(project):
+        models_component(project, report)
+        return build_function(project, report, "spin-app")
+
+
 def _compiled(project: Project, tool: Wasmtime, report: Report) -> tuple[Served, Provider]:
     function = build_composed(project, report)
     with alone(project):

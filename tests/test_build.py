@@ -188,7 +188,7 @@ def test_a_missing_tool_says_what_installs_it(
 def test_the_project_is_found_from_a_folder_in_it(project: Project, tmp_path: Path) -> None:
     assert find_project(project.models / "double") == project
     assert find_project(project.root) == project
-    with pytest.raises(NnletError, match="nnlet runs in a folder with app.py, wit/ and models/"):
+    with pytest.raises(NnletError, match="nnlet runs in a folder with app.py and models/"):
         find_project(tmp_path)
 
 

@@ -64,8 +64,8 @@ def test_an_expected_failure_is_one_line_and_exit_code_1(tmp_path: Path) -> None
     shown = run("build", cwd=tmp_path)
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr.splitlines() == [
-        f"Error: no project at {tmp_path} or above it: nnlet runs in a folder with app.py, wit/ "
-        "and models/"
+        f"Error: no project at {tmp_path} or above it: nnlet runs in a folder with app.py and "
+        "models/"
     ]
 
 
