@@ -1,12 +1,16 @@
-"""Every test here that takes `server`, `url` or `wire` runs on each provider."""
+"""Every test here that takes `server`, `url` or `wire` runs on each provider, and on Spin.
+
+One that takes `provider` starts servers of its own, which are wasmtime's.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import pytest
 
-from e2e.servers import serving
+from e2e.servers import HOSTS, serving
 from e2e.wire import Wire
 from nnlet.host import Server
 from nnlet.serving import PROVIDERS
@@ -15,9 +19,18 @@ from nnlet.serving import PROVIDERS
 EXPECTED = ("method=", "error: hyper::Error(")
 
 
-@pytest.fixture(scope="session", params=PROVIDERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each of them in turn, but where a test says itself which."""
+    told = any("provider" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
+    if "provider" in metafunc.fixturenames and not told:
+        own = "provider" in inspect.signature(metafunc.function).parameters
+        hosts = PROVIDERS if own else HOSTS
+        metafunc.parametrize("provider", list(hosts), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def provider(request: pytest.FixtureRequest) -> str:
-    """Each of them in turn."""
+    """One of them."""
     name: str = request.param
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +13,16 @@ import pytest
 from nnlet.errors import ToolMissing
 from nnlet.host import Address, Limits, Server, free_port
 from nnlet.project import Project
-from nnlet.serving import serve_project
+from nnlet.serving import PROVIDERS, serve_project
+from nnlet.spin import serve_spin
 
 ROOT = Path(__file__).parents[2]
 
 # Its products lie in build/ and are made again only when what they are made of has changed.
 PROJECT = Project(ROOT)
+
+# Who serves: wasmtime with each provider, and Spin where there is one.
+HOSTS = [*PROVIDERS, *(["spin"] if shutil.which("spin") else [])]
 
 # What ./build.sh made installs whatever a provider needs, so there nothing is ever skipped.
 INSTALLS = Path(sys.prefix) == ROOT / ".venv"
@@ -25,13 +30,20 @@ INSTALLS = Path(sys.prefix) == ROOT / ".venv"
 
 @contextmanager
 def serving(provider: str, limits: Limits | None = None) -> Iterator[Server]:
-    """A server of all models on a free port. The test is skipped if `provider` is absent."""
+    """A server of all models on a free port; `provider` may be "spin", with Spin's own limits.
+
+    The test is skipped if `provider` is absent.
+    """
     with ExitStack() as stack:
         address = Address(port=free_port())
         try:
-            server = stack.enter_context(serve_project(PROJECT, address, provider, limits=limits))
+            if provider == "spin":
+                server = stack.enter_context(serve_spin(PROJECT, address))
+            else:
+                context = serve_project(PROJECT, address, provider, limits=limits)
+                server = stack.enter_context(context)
         except ToolMissing as exc:
-            if INSTALLS:
+            if INSTALLS and provider != "spin":
                 raise
             pytest.skip(f"provider {provider}: {exc}")
         yield server
