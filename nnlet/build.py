@@ -31,8 +31,8 @@ from nnlet.host import COMPILE_FLAGS, Wasmtime, precompile
 from nnlet.mend import mend
 from nnlet.project import Project
 
-# What the function can be built for, and the component that becomes of it.
-WORLDS = {"app": "app.wasm", "spin-app": "spin-app.wasm"}
+# What the function can be built for; its component is named after it.
+WORLDS = ("app", "spin-app")
 ENTRY = "nnlet.guest.http"
 PACKAGE = Path(nnlet.__file__).parent
 
@@ -92,13 +92,13 @@ def write_catalogue(project: Project, report: Report = silent) -> Path:
 def build_function(project: Project, report: Report = silent, world: str = "app") -> Component:
     """build/app.wasm: the function, which imports wasi:nn. `world` is in WORLDS."""
     sources = [write_catalogue(project, report), *_sources(project), *_code(_COMPONENT_CODE)]
-    product = project.build / WORLDS[world]
+    product = project.build / f"{world}.wasm"
     tools = [f"{name}=={_version(name)}" for name in ("componentize-py", "spin-sdk")]
-    key = fingerprint(project.root, sources, *tools, world)
+    key = fingerprint(project.root, sources, *tools)
     if not is_fresh(product, key):
         with report("Compiling app.py to a component"):
             forget(product)
-            _componentize(project, product, world)
+            _componentize(project, product)
             mark_fresh(product, key)
     return Component(product, key)
 
@@ -132,23 +132,15 @@ def build_graphs(project: Project, report: Report = silent) -> Path:
     return product
 
 
-def _componentize(project: Project, product: Path, world: str) -> None:
+def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
     folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated])
+    world = f"nnlet:fn/{product.stem}"
     with replacing(product) as output:
         done = subprocess.run(
             [
                 *(_script("componentize-py"), "--quiet"),
-                *(
-                    "-d",
-                    project.wit,
-                    "-w",
-                    f"nnlet:fn/{world}",
-                    "componentize",
-                    ENTRY,
-                    "-o",
-                    output,
-                ),
+                *("-d", project.wit, "-w", world, "componentize", ENTRY, "-o", output),
                 *(word for folder in folders for word in ("-p", folder)),
             ],
             cwd=project.root,

@@ -20,8 +20,7 @@ def need(project: Project, package: str, extra: str, report: Report) -> None:
     """Have `package` of the extra `extra` installed. Raises ToolMissing if it cannot be."""
     if importlib.util.find_spec(package) is not None:
         return
-    lock = project.root / "requirements" / f"{extra}.txt"
-    command = [sys.executable, "-m", "pip", "install", "--require-hashes", "-r", str(lock)]
+    command = [sys.executable, "-m", "pip", "install", *_what(project, extra)]
     if sys.prefix != str(project.root / ".venv"):
         raise ToolMissing(f"{package} is not installed here: run {' '.join(command)}")
     with report(f"Installing {package}, which this needs"):
@@ -30,3 +29,10 @@ def need(project: Project, package: str, extra: str, report: Report) -> None:
         lines = done.stderr.strip().splitlines() or ["pip said nothing"]
         raise ToolMissing(f"{package} could not be installed: {lines[-1]}")
     importlib.invalidate_caches()
+
+
+def _what(project: Project, extra: str) -> list[str]:
+    """nnlet's own repository has a lock for each extra; a project that uses nnlet has none."""
+    if (project.root / "requirements.txt").is_file():
+        return [f"nnlet[{extra}]"]
+    return ["--require-hashes", "-r", str(project.root / "requirements" / f"{extra}.txt")]

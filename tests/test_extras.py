@@ -24,6 +24,12 @@ def test_in_another_python_the_user_is_told_the_command(project: Project) -> Non
         extras.need(project, "no_such_package", "host", silent)
 
 
+def test_a_project_that_uses_nnlet_has_no_lock_but_an_extra_of_it(project: Project) -> None:
+    (project.root / "requirements.txt").write_text("nnlet\n")
+    with pytest.raises(ToolMissing, match=r"run .* -m pip install nnlet\[host\]$"):
+        extras.need(project, "no_such_package", "host", silent)
+
+
 def test_in_the_projects_venv_the_lock_is_installed(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

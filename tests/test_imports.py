@@ -133,6 +133,8 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("tensor", set()),
         ("model", {"nnlet.errors", "nnlet.tensor"}),
         ("catalogue", {"nnlet.errors", "nnlet.model"}),
+        ("new", {"nnlet", "nnlet.errors", "nnlet.project"}),
+        ("tool", {"nnlet.errors"}),
     ],
 )
 def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:
