@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 from nnlet.build import Report, silent
 from nnlet.errors import DeployError
-from nnlet.host import Address
 from nnlet.project import Project
 from nnlet.serving import build_composed
-from nnlet.spin import SPIN, up_command
+from nnlet.spin import SPIN
 from nnlet.tool import Tool
 
 Command = list[str]
@@ -51,7 +50,7 @@ class Target:
 
 
 def _spin(project: Project) -> list[Command]:
-    return [up_command(Address())]
+    return [["spin", "up"]]
 
 
 def _akamai(project: Project) -> list[Command]:
@@ -108,8 +107,8 @@ def image(project: Project) -> str:
         raise DeployError(f"no {path}: expected the SpinApp manifest to apply")
     found = re.search(r"^  image: *([^\s#]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise DeployError(f"{path} names no `image:` under `spec:`")
+        raise DeployError(f"{KUBERNETES} names no `image:` under `spec:`")
     name = found.group(1).strip("\"'")
     if name.startswith(EXAMPLE):
-        raise DeployError(f"{path} still names {name}: put your registry's name there")
+        raise DeployError(f"{KUBERNETES} still names {name}: put your registry's name there")
     return name

@@ -26,11 +26,6 @@ SPIN = Tool(
 )
 
 
-def up_command(address: Address) -> list[str]:
-    """The command that serves the components that ./spin.toml names."""
-    return ["spin", "up", "--listen", address.socket]
-
-
 @contextmanager
 def serve_spin(project: Project, address: Address, report: Report = silent) -> Iterator[Server]:
     """Build what has changed and serve it with Spin while the block runs.
@@ -42,7 +37,8 @@ def serve_spin(project: Project, address: Address, report: Report = silent) -> I
     build_composed(project, report)
     check_free(address)
     log = project.build / "log" / f"spin-{address.port}.log"
-    command = [*up_command(address), "--from", str(project.root / "spin.toml")]
+    manifest = project.root / "spin.toml"
+    command = ["spin", "up", "--from", str(manifest), "--listen", address.socket]
     with Child(command, log, os.environ) as child:
         wait_until_ready(child, address.url)
         yield Server(address.url, child)

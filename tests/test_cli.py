@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import nnlet
 from nnlet import cli
-from nnlet.build import silent
+from nnlet.build import WORLDS, silent
 from nnlet.client import Client
 from nnlet.dev import DevServer
 from nnlet.host import find_wasmtime, free_port
@@ -177,3 +177,8 @@ def _start(command: list[str], project: Project) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_build_offers_every_world() -> None:
+    (world, *_) = cli.app.commands["build"].params
+    assert list(world.type.choices) == list(WORLDS)  # type: ignore[attr-defined]
