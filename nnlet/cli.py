@@ -305,6 +305,7 @@ def deploy(target: str, words: tuple[str, ...], dry_run: bool) -> None:
     for command in commands:
         print(f"$ {shlex.join(command)}", flush=True)
     if not dry_run:
+        _stop_on_termination()
         with suppress(KeyboardInterrupt):
             run(project, target, commands, step)
 

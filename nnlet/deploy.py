@@ -95,9 +95,19 @@ def deploy(project: Project, target: str, commands: list[Command], report: Repor
             f"{size / (1 << 20):.1f} MiB: deploy fewer or smaller models"
         )
     for command in commands:
-        code = subprocess.run(command, cwd=project.root).returncode
+        code = _run(command, project)
         if code != 0:
             raise DeployError(f"`{' '.join(command)}` ended with exit code {code}")
+
+
+def _run(command: Command, project: Project) -> int:
+    """Its exit code. It has our terminal, for it may ask; and it is told to end when we are."""
+    with subprocess.Popen(command, cwd=project.root) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
 
 
 def image(project: Project) -> str:

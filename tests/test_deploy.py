@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema_rs
@@ -70,6 +71,7 @@ def deployable(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     (project.root / KUBERNETES).write_text(named)
     component = project.root / "function.wasm"
     component.write_bytes(b"component")
+    monkeypatch.setattr(cli, "_stop_on_termination", lambda: None)  # it is for a process of its own
     monkeypatch.setattr(deploy, "build_composed", lambda *_: Component(component, "key"))
     monkeypatch.chdir(project.root)
     return project
@@ -185,6 +187,38 @@ def test_a_command_that_fails_ends_it(deployable: Project, tools: Path) -> None:
     with pytest.raises(DeployError, match=f"`spin registry push {IMAGE}` ended with exit code 3"):
         invoke("spinkube")
     assert len((tools / "calls").read_text().splitlines()) == 1
+
+
+STAYS = """\
+#!{python} -S
+import pathlib, signal, sys
+if "--version" in sys.argv:
+    sys.exit(print("spin 4.2.1"))
+calls = pathlib.Path({calls!r})
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(calls.write_text("ended")))
+calls.write_text("runs")
+signal.pause()
+"""
+DEPLOY = """\
+from nnlet import build, cli, deploy
+deploy.build_composed = lambda project, report: build.Component(project.app, "key")
+cli.main()
+"""
+
+
+def test_what_runs_ends_when_nnlet_is_told_to(deployable: Project, tools: Path) -> None:
+    calls = tools / "calls"
+    (tools / "spin").write_text(STAYS.format(python=sys.executable, calls=str(calls)))
+    (tools / "spin").chmod(0o755)
+    environment = {"PATH": str(tools), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DEPLOY, "deploy", "spin"]
+    with subprocess.Popen(command, cwd=deployable.root, env=environment) as process:
+        while not calls.exists() or not calls.read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(60) == 0
+    assert calls.read_text() == "ended"
 
 
 def test_a_function_that_akamai_does_not_take_is_not_sent(deployable: Project, tools: Path) -> None:
