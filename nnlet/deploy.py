@@ -114,7 +114,9 @@ def image(project: Project) -> str:
     """The image that the SpinApp manifest names: what is pushed is what the cluster pulls."""
     path = project.root / KUBERNETES
     if not path.is_file():
-        raise DeployError(f"no {path}: expected the SpinApp manifest to apply")
+        raise DeployError(
+            f"no {path}: expected the SpinApp manifest to apply; `spin kube scaffold` makes one"
+        )
     found = re.search(r"^  image: *([^\s#]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise DeployError(f"{KUBERNETES} names no `image:` under `spec:`")

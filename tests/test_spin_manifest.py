@@ -252,7 +252,7 @@ class LikeSpin(CompiledProvider):
         limits = {
             "allocator": "y",
             "max-core-instances-per-component": 200,
-            "max-tables-per-component": 20,  # 64 since Spin 4
+            "max-tables-per-component": 20,  # 64 in newer ones
             "max-memories-per-component": 32,
             "max-tables-per-module": 2,
             "max-memories-per-module": 2,
