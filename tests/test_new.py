@@ -76,6 +76,10 @@ def test_the_name_is_in_it_and_no_placeholder_is_left(tmp_path: Path) -> None:
     assert os.access(tmp_path / "made" / "build.sh", os.X_OK)
 
 
+def test_its_build_sh_is_valid_bash() -> None:
+    subprocess.run(["bash", "-n", TEMPLATE / "content" / "build.sh"], check=True)
+
+
 def test_its_model_is_the_one_that_ships() -> None:
     for name in ("model.toml", "1/model.onnx"):
         ours = ROOT / "models" / "iris" / name

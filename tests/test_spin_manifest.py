@@ -105,6 +105,8 @@ def test_one_dependency_is_named_for_the_whole_package(
     ((name, dependency),) = component["dependencies"].items()
     # A key for each interface would instantiate the models once for each of them.
     assert "/" not in name
+    imported = re.findall(r"import (wasi:nn/[^;]+);", (ROOT / "wit" / "world.wit").read_text())
+    assert {package_and_version(interface) for interface in imported} == {name}
     assert Path(component["source"]).parts[-2:] == ("build", "app.wasm")
     assert Path(dependency["path"]).parts[-2:] == ("build", "models.wasm")
 
