@@ -223,6 +223,63 @@ def compose(function: Path, provider: Path, output: Path) -> None:
     print(f"next: wasmtime serve -Scli {output}")
 
 
+@app.group(cls=Commands)
+def export() -> None:
+    """Write the compiled models for hosts of other kinds.
+
+    Example: nnlet export js models/ -o build/js
+    """
+
+
+@export.command()
+@click.argument("models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("build/js"),
+    show_default=True,
+    help="Write the package into this folder.",
+)
+@click.option("--only", multiple=True, metavar="MODEL", help="Export this model; may be repeated.")
+@click.option(
+    "--flavour",
+    type=click.Choice(["both", "relaxed", "simd128"]),
+    default="both",
+    show_default=True,
+    help="both: each host takes relaxed SIMD where it has it; one is downloaded.",
+)
+@click.option("--name", default="nnlet-models", show_default=True, help="The npm package's name.")
+@click.option("--version", default="0.1.0", show_default=True, help="The npm package's version.")
+@json_option
+def js(
+    models: Path,
+    output: Path,
+    only: tuple[str, ...],
+    flavour: str,
+    name: str,
+    version: str,
+    as_json: bool,
+) -> None:
+    """Write MODELS as an npm package with types, for Node, browsers and workerd.
+
+    Needs Node 20 or newer with npm, from which jco is installed when it is first needed.
+
+    Example: nnlet export js models/ -o build/js
+    """
+    from nnlet.display import export_table, out, print_json, step
+    from nnlet.export.js import FLAVOURS, Package, export_js
+
+    flavours = [one for one in FLAVOURS if flavour in ("both", one)]
+    made = export_js(models, output, only, flavours, Package(name, version), step)
+    if as_json:
+        print_json(made.as_json())
+        return
+    out.print(export_table(made))
+    print(f"next: python -m http.server --directory {output}")
+    print("      http://localhost:8000/examples/page/")
+
+
 @app.command()
 @host_option
 @port_option

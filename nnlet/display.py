@@ -16,6 +16,7 @@ from nnlet.client import Answer, ModelInfo, Tensor
 
 if TYPE_CHECKING:
     from nnlet.bench import Bench
+    from nnlet.export.js import Export
     from nnlet.verify import Report
 
 SHOWN = 10  # rows of an output without labels
@@ -47,6 +48,11 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
+def kilobytes(size: int) -> str:
+    """A size in the unit that downloads have."""
+    return f"{size / 1e3:.1f} kB"
+
+
 def show_error(message: str) -> None:
     """One line that begins with "Error:"."""
     sys.stderr.write(f"Error: {' '.join(message.split())}\n")
@@ -59,6 +65,21 @@ def verify_table(reports: Iterable[Report]) -> Table:
         worst = f"{report.worst.error:.1e}" if report.worst else "equal"
         verdict = worst if report.passed else f"[red]{worst}[/]"
         table.add_row(report.model, str(report.compared), verdict, f"{report.tolerance:g}")
+    return table
+
+
+def export_table(made: Export) -> Table:
+    """What a browser downloads: the code, and one of the flavours."""
+    about = f"{made.folder}  {made.package.name} {made.package.version}: {', '.join(made.models)}"
+    table = Table(title=about, title_justify="left", box=None, pad_edge=False)
+    table.add_column("a browser downloads")
+    table.add_column("raw", justify="right")
+    table.add_column("gzip", justify="right")
+    sizes = {"JavaScript": made.javascript}
+    sizes |= {f"WebAssembly, {flavour}": size for flavour, size in made.wasm.items()}
+    for name, size in sizes.items():
+        table.add_row(name, kilobytes(size.raw), kilobytes(size.gzip))
+    table.add_row("of that, weights", kilobytes(made.weights), "")
     return table
 
 
