@@ -24,8 +24,9 @@ from nnlet.compiled import verify_models
 from nnlet.compiler import CModule, compile_models
 from nnlet.component import Flavour, build_component, unwrap
 from nnlet.errors import BuildError, ModelError
-from nnlet.export.jco import NODE, transpile
+from nnlet.export.jco import transpile
 from nnlet.export.metadata import declarations, model_table
+from nnlet.export.npm import NODE
 from nnlet.model import ModelSpec, read_repository
 
 RUNTIME = Path(__file__).with_name("js")

@@ -15,13 +15,13 @@ export function loader(models, instantiate) {
   let instance; // a promise
 
   async function component() {
-    instance ??= instantiate();
+    instance ??= instantiate().then((exports) => ({ exports, contexts: new Map() }));
     const mine = instance;
     const forget = () => {
       if (instance === mine) instance = undefined;
     };
     try {
-      return { exports: await mine, forget };
+      return { ...(await mine), forget };
     } catch (error) {
       forget(); // what failed may succeed the next time: a download, say
       throw error;
@@ -42,10 +42,7 @@ class Model {
   constructor(info, component) {
     Object.assign(this, info);
     this.#component = component;
-    this.#context = this.#guarded(() => {
-      const graph = component.exports.graph.loadByName(`${info.name}@${info.version}`);
-      return graph.initExecutionContext();
-    });
+    this.#context = this.#guarded(() => contextOf(component, `${info.name}@${info.version}`));
   }
 
   /** The outputs by name, from the inputs by name. Throws ModelError. */
@@ -82,6 +79,12 @@ class Model {
       throw lost(this, error);
     }
   }
+}
+
+/** The execution context of a graph, made once: it lives as long as the instance. */
+function contextOf({ exports, contexts }, name) {
+  if (!contexts.has(name)) contexts.set(name, exports.graph.loadByName(name).initExecutionContext());
+  return contexts.get(name);
 }
 
 function read(output, { shape, bytes }) {

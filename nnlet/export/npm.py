@@ -1,0 +1,112 @@
+"""npm, its only caller: packages that are pinned by a package.json and its lock beside it.
+
+They are installed into the cache folder when they are first needed, with a line that says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from nnlet.build import Report, silent
+from nnlet.errors import ToolMissing
+from nnlet.zig import cache_folder
+
+NODE = (20, 0)  # the oldest that what we install runs on
+
+_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--loglevel=error")
+_FILES = ("package.json", "package-lock.json")
+_NOISE = re.compile(r"at |Node\.js v|npm error (A complete log|$)")
+
+
+def find_node() -> str:
+    """The path of a Node that is new enough. Raises ToolMissing."""
+    wanted = (
+        f"this needs Node {NODE[0]} or newer with npm: on Debian apt-get install nodejs npm, else "
+        "https://nodejs.org/en/download"
+    )
+    path = shutil.which("node")
+    if path is None:
+        raise ToolMissing(f"no node on PATH: {wanted}")
+    said = run([path, "--version"]).stdout.strip()
+    found = re.match(r"v(\d+)\.(\d+)", said)
+    if found is None or tuple(map(int, found.groups())) < NODE:
+        raise ToolMissing(f"{path} says that it is {said or 'nothing'!r}: {wanted}")
+    return path
+
+
+def installed(source: Path, report: Report = silent) -> Path:
+    """A folder with all that `source`/package.json names, in its locked versions.
+
+    Raises ToolMissing where npm is absent or fails.
+    """
+    names = wanted(source)
+    lock = hashlib.sha256((source / _FILES[1]).read_bytes()).hexdigest()[:12]
+    folder = cache_folder() / "npm" / f"{source.name}-{lock}"
+    if not _is_complete(folder, names):
+        words = " and ".join(f"{name} {version}" for name, version in names.items())
+        with report(f"Installing {words} from npm into {folder.parent}, which this needs"):
+            _install(source, folder, names)
+    return folder
+
+
+def wanted(source: Path) -> dict[str, str]:
+    """The packages that `source`/package.json names, each with its one version."""
+    names: dict[str, str] = json.loads((source / _FILES[0]).read_text())["dependencies"]
+    return names
+
+
+def _install(source: Path, folder: Path, names: dict[str, str]) -> None:
+    """All of it, or nothing: another process may be doing the same."""
+    words = " ".join(f"{name}@{version}" for name, version in names.items())
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ToolMissing(
+            f"no npm on PATH, which installs {words}: on Debian apt-get install npm, else "
+            "https://nodejs.org/en/download"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        made = Path(name, "made")
+        made.mkdir()
+        for file in _FILES:
+            shutil.copy(source / file, made)
+        # Not `npm ci`: it refuses jco's lock, in which packages for other systems are missing.
+        done = run([npm, "install", *_OPTIONS, "--prefix", str(made)])
+        if done.returncode != 0 or not _is_complete(made, names):
+            raise ToolMissing(
+                f"npm could not install {words}: {last_line(done)}: this needs a network the "
+                f"first time; see whether npm install {words} works in an empty folder"
+            )
+        if folder.exists() and not _is_complete(folder, names):
+            shutil.rmtree(folder)
+        if not folder.exists():
+            made.rename(folder)
+
+
+def _is_complete(folder: Path, names: dict[str, str]) -> bool:
+    return all(_version(folder / "node_modules" / name) == names[name] for name in names)
+
+
+def _version(package: Path) -> str:
+    about = package / "package.json"
+    return str(json.loads(about.read_text())["version"]) if about.exists() else ""
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a tool, with nothing to read from."""
+    return subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a tool said last that is neither a stack trace nor where its log is."""
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+    telling = [line for line in lines if line and not _NOISE.match(line)]
+    return telling[-1] if telling else f"nothing (exit code {done.returncode})"
