@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,12 +130,3 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             assert process.poll() is None, process.communicate()[1].decode()
             time.sleep(0.02)
     raise AssertionError(f"workerd does not answer at {url}")
-
-
-def parity_config(example: Path) -> str:
-    """The worker example's configuration with this folder's worker in its place."""
-    text = example.read_text().replace("../../", "").replace('embed "worker.js"', 'embed "test.js"')
-    text = text.replace("examples/worker/worker.js", "test.js")
-    return re.sub(
-        r"modules = \[", 'modules = [', text
-    ).replace('(name = "oip.js", esModule = embed "oip.js")', '(name = "answers.js", esModule = embed "answers.js")')
