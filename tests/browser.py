@@ -177,7 +177,7 @@ class Page:
         failed = self.call("Page.navigate", url=url).get("errorText")
         if failed:
             raise PageError(f"{url}: {failed}")
-        self.wait(f"location.href !== 'about:blank' && document.readyState === 'complete'")
+        self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited, as JSON has it. Raises PageError."""

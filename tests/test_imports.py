@@ -135,6 +135,8 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("catalogue", {"nnlet.errors", "nnlet.model"}),
         ("new", {"nnlet", "nnlet.errors", "nnlet.project"}),
         ("tool", {"nnlet.errors"}),
+        ("export/metadata", {"nnlet.catalogue", "nnlet.model"}),
+        ("export/npm", {"nnlet.build", "nnlet.errors", "nnlet.zig"}),
     ],
 )
 def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:

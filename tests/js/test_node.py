@@ -267,7 +267,11 @@ def test_an_engine_without_the_flavour_is_told_what_it_takes(node: Node) -> None
         const { pickFlavour } = await use("flavour.js");
         const validate = WebAssembly.validate;
         WebAssembly.validate = () => false;
-        try { return pickFlavour(["relaxed", "simd128"]); } finally { WebAssembly.validate = validate; }
+        try {
+          return pickFlavour(["relaxed", "simd128"]);
+        } finally {
+          WebAssembly.validate = validate;
+        }
     })()"""
     assert refused(node, code) == (
         "unsupported-operation",

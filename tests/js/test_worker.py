@@ -195,8 +195,8 @@ def test_binary_data_that_is_cut_off_is_refused(node: Node) -> None:
 def test_a_body_beyond_the_limit_is_refused(node: Node) -> None:
     code = """(async () => {
         const handle = openInferenceProtocol({ load, models, maxBody: 10 });
-        const request = new Request("http://x/v2/models/iris/infer", { method: "POST", body: "x".repeat(11) });
-        const response = await handle(request);
+        const url = "http://x/v2/models/iris/infer";
+        const response = await handle(new Request(url, { method: "POST", body: "x".repeat(11) }));
         return [response.status, await response.json()];
     })()"""
     words = "the body has more bytes than the limit here, 10"
