@@ -203,15 +203,19 @@ def _check_folder(folder: Path) -> None:
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """The runtime and `files` in the place of `folder`, when all is written."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
-        made = Path(name, "made")
-        shutil.copytree(RUNTIME, made)
-        for file, content in files.items():
-            (made / file).write_bytes(content)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.rename(folder)
+    place = folder.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as name:
+            made = Path(name, "made")
+            shutil.copytree(RUNTIME, made)
+            for file, content in files.items():
+                (made / file).write_bytes(content)
+            if place.exists():
+                shutil.rmtree(place)
+            made.rename(place)
+    except OSError as exc:
+        raise BuildError(f"cannot write {folder}: {exc.strerror}: name another with -o") from exc
 
 
 # What a browser downloads

@@ -47,7 +47,7 @@ export declare function load<Name extends keyof Models>(
 ): Promise<Models[Name]>;
 
 /** Every version of every model, oldest first. */
-export declare const models: readonly ModelInfo[];
+export declare const models: readonly (ModelInfo & { readonly name: keyof Models })[];
 """
 
 

@@ -70,7 +70,13 @@ def _install(source: Path, folder: Path, names: dict[str, str]) -> None:
             f"no npm on PATH, which installs {words}: on Debian apt-get install npm, else "
             "https://nodejs.org/en/download"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ToolMissing(
+            f"cannot make the cache folder {folder.parent}, into which {words} is to go: "
+            f"{exc.strerror}: name another in NNLET_CACHE"
+        ) from exc
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         made = Path(name, "made")
         made.mkdir()
@@ -83,10 +89,19 @@ def _install(source: Path, folder: Path, names: dict[str, str]) -> None:
                 f"npm could not install {words}: {last_line(done)}: this needs a network the "
                 f"first time; see whether npm install {words} works in an empty folder"
             )
-        if folder.exists() and not _is_complete(folder, names):
-            shutil.rmtree(folder)
-        if not folder.exists():
-            made.rename(folder)
+        _put(made, folder, names)
+
+
+def _put(made: Path, folder: Path, names: dict[str, str]) -> None:
+    """Move what was made to its place, unless another process was faster."""
+    if _is_complete(folder, names):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        made.rename(folder)
+    except OSError:
+        if not _is_complete(folder, names):
+            raise
 
 
 def _is_complete(folder: Path, names: dict[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,8 @@ def test_the_script_prints_what_is_shown(package: Path, command: Command) -> Non
 
 @pytest.mark.parametrize("command", shown("workers.md", "curl "), ids=lambda c: c.line[:60])
 def test_the_worker_answers_as_is_shown(worker: str, command: Command) -> None:
-    assert command.output
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
     words = shlex.split(command.line.replace(URL, worker))
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert_shown(done.stdout, command.output)

@@ -106,6 +106,13 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
+def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    find_node()
+    (tmp_path / "file").touch()
+    words = complaint(run("models", "-o", "file/js", cwd=copy_models(tmp_path)))
+    assert words == "Error: cannot write file/js: File exists: name another with -o"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

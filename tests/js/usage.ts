@@ -13,6 +13,7 @@ digits.infer({ image: shaped });
 const handle: (request: Request) => Promise<Response> = openInferenceProtocol({ load, models });
 const code: "not-found" | string = new ModelError().code;
 for (const { name, inputs } of models) console.log(name, inputs[0]?.shape, handle, code);
+for (const { name, version } of models) console.log((await load(name, { version })).description);
 
 // @ts-expect-error: no such model
 await load("nope");
