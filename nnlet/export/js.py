@@ -165,7 +165,7 @@ def _package_json(package: Package, specs: Sequence[ModelSpec]) -> str:
             "./oip": {"types": "./oip.d.ts", "default": "./oip.js"},
             "./package.json": "./package.json",
         },
-        "engines": {"node": f">={NODE[0]}"},
+        "engines": {"node": f">={NODE.minimum[0]}"},
         "sideEffects": False,
         MARK: "nnlet",
     }

@@ -15,9 +15,14 @@ from pathlib import Path
 
 from nnlet.build import Report, silent
 from nnlet.errors import ToolMissing
+from nnlet.tool import Tool
 from nnlet.zig import cache_folder
 
-NODE = (20, 0)  # the oldest that what we install runs on
+_GET = "get it at https://nodejs.org/en/download; Debian 13 has it as nodejs and npm"
+
+# The oldest that jco runs on, and the npm that came with it.
+NODE = Tool("Node", ("node", "--version"), r"^v(\d+)\.(\d+)\.(\d+)", (20, 0, 0), _GET)
+NPM = Tool("npm", ("npm", "--version"), r"^(\d+)\.(\d+)\.(\d+)", (9, 0, 0), _GET)
 
 _OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--loglevel=error")
 _FILES = ("package.json", "package-lock.json")
@@ -26,18 +31,8 @@ _NOISE = re.compile(r"at |Node\.js v|npm error (A complete log|$)")
 
 def find_node() -> str:
     """The path of a Node that is new enough. Raises ToolMissing."""
-    wanted = (
-        f"this needs Node {NODE[0]} or newer with npm: on Debian apt-get install nodejs npm, else "
-        "https://nodejs.org/en/download"
-    )
-    path = shutil.which("node")
-    if path is None:
-        raise ToolMissing(f"no node on PATH: {wanted}")
-    said = run([path, "--version"]).stdout.strip()
-    found = re.match(r"v(\d+)\.(\d+)", said)
-    if found is None or tuple(map(int, found.groups())) < NODE:
-        raise ToolMissing(f"{path} says that it is {said or 'nothing'!r}: {wanted}")
-    return path
+    NODE.require()
+    return _on_path("node")
 
 
 def installed(source: Path, report: Report = silent) -> Path:
@@ -64,12 +59,7 @@ def wanted(source: Path) -> dict[str, str]:
 def _install(source: Path, folder: Path, names: dict[str, str]) -> None:
     """All of it, or nothing: another process may be doing the same."""
     words = " ".join(f"{name}@{version}" for name, version in names.items())
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ToolMissing(
-            f"no npm on PATH, which installs {words}: on Debian apt-get install npm, else "
-            "https://nodejs.org/en/download"
-        )
+    NPM.require()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -83,7 +73,7 @@ def _install(source: Path, folder: Path, names: dict[str, str]) -> None:
         for file in _FILES:
             shutil.copy(source / file, made)
         # Not `npm ci`: it refuses jco's lock, in which packages for other systems are missing.
-        done = run([npm, "install", *_OPTIONS, "--prefix", str(made)])
+        done = run([_on_path("npm"), "install", *_OPTIONS, "--prefix", str(made)])
         if done.returncode != 0 or not _is_complete(made, names):
             raise ToolMissing(
                 f"npm could not install {words}: {last_line(done)}: this needs a network the "
@@ -102,6 +92,12 @@ def _put(made: Path, folder: Path, names: dict[str, str]) -> None:
     except OSError:
         if not _is_complete(folder, names):
             raise
+
+
+def _on_path(name: str) -> str:
+    path = shutil.which(name)
+    assert path, f"{name} was there just now"
+    return path
 
 
 def _is_complete(folder: Path, names: dict[str, str]) -> bool:
