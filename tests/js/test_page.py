@@ -181,6 +181,7 @@ def test_wrong_numbers_are_an_error_in_words(
     fill(page, values)
     page.wait("!document.querySelector('#error').hidden")
     assert page.text("#error").startswith(words)
+    assert page.text("#outputs") == ""
     fill(page, '{"features": [1, 2, 3, 4]}')
     page.wait("document.querySelector('#error').hidden")
 

@@ -260,7 +260,10 @@ function element(tag, className, textContent = "") {
   return Object.assign(document.createElement(tag), { className, textContent });
 }
 
+/** Say what is wrong, in the place of an answer. */
 function fail(error) {
+  $("summary").textContent = "";
+  $("outputs").replaceChildren();
   $("error").textContent = error.message;
   $("error").hidden = false;
 }
