@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from pprint import pformat
 from typing import Any
 
 from nnlet.errors import ModelError
-from nnlet.model import ModelSpec, TensorSpec
+from nnlet.model import AnswerSpec, ColumnSpec, ModelSpec, TensorSpec
 
 MODULE = "nnlet_catalogue"
 
@@ -40,7 +41,7 @@ def write_catalogue(specs: Sequence[ModelSpec], folder: Path) -> Path:
 
 
 def _entry(spec: ModelSpec) -> dict[str, Any]:
-    return {
+    entry: dict[str, Any] = {
         "name": spec.name,
         "version": spec.version,
         "description": spec.description,
@@ -49,6 +50,16 @@ def _entry(spec: ModelSpec) -> dict[str, Any]:
         "outputs": [_tensor(tensor) for tensor in spec.outputs],
         "example": _example(spec),
     }
+    if spec.columns:
+        entry["columns"] = [_given(column) for column in spec.columns]
+    if spec.answer:
+        entry["answer"] = [_given(field) for field in spec.answer]
+    return entry
+
+
+def _given(spec: ColumnSpec | AnswerSpec) -> dict[str, Any]:
+    """The fields that say more than their default."""
+    return {f.name: value for f in fields(spec) if (value := getattr(spec, f.name)) != f.default}
 
 
 def _tensor(spec: TensorSpec) -> tuple[str, str, tuple[int, ...], tuple[str, ...]]:

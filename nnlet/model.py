@@ -17,8 +17,13 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
+from nnlet.answers import read_answer
+from nnlet.columns import read_columns
 from nnlet.errors import ModelError, UnsupportedModel
-from nnlet.tensor import BY_ONNX, DATATYPES, DataType
+from nnlet.signature import AnswerSpec as AnswerSpec
+from nnlet.signature import ColumnSpec as ColumnSpec
+from nnlet.signature import TensorSpec as TensorSpec
+from nnlet.tensor import BY_ONNX, DATATYPES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,21 +38,12 @@ ZIP_MAP = ("ai.onnx.ml", "ZipMap")
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """One input or output. `shape` has -1 for a dimension known only at run time."""
-
-    name: str
-    datatype: DataType
-    shape: tuple[int, ...]
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class ModelSpec:
     """One version of one model.
 
     `path` is the ONNX file, `digest` its sha256 in hex, `size` its bytes (both with
-    external data). `example` maps each input's name to nested lists, or is empty.
+    external data). `example` maps each input's name to nested lists, or is empty. `columns` and
+    `answer` say what a table for this model holds, and what is said of each row; both may be empty.
     """
 
     name: str
@@ -59,6 +55,8 @@ class ModelSpec:
     outputs: tuple[TensorSpec, ...]
     description: str = ""
     example: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[ColumnSpec, ...] = ()
+    answer: tuple[AnswerSpec, ...] = ()
 
     @property
     def graph(self) -> str:
@@ -110,7 +108,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         about = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ModelError(f"{path}: not valid TOML: {exc}") from exc
-    allowed = {"description", "labels", "example"}
+    allowed = {"answer", "columns", "description", "example", "labels"}
     for key in about:
         if key not in allowed:
             raise ModelError(
@@ -153,6 +151,8 @@ def read_model(name: str, version: str, path: Path, about: dict[str, Any]) -> Mo
         outputs=outputs,
         description=about.get("description", ""),
         example=about.get("example", {}),
+        columns=read_columns(toml, about.get("columns", []), inputs),
+        answer=read_answer(toml, about.get("answer", []), outputs),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from nnlet.catalogue import MAX_EXAMPLE, entries, write_catalogue
 from nnlet.errors import ModelError
 from nnlet.guest.models import Models
-from nnlet.model import ModelSpec, TensorSpec
+from nnlet.model import AnswerSpec, ColumnSpec, ModelSpec, TensorSpec
 from nnlet.tensor import DATATYPES
 
 
@@ -42,6 +42,19 @@ def test_an_entry_holds_what_the_guest_must_know() -> None:
             "outputs": [("scores", "FP32", (-1, 2), ("a", "ü"))],
             "example": EXAMPLE,
         }
+    ]
+
+
+def test_columns_and_answers_are_told_where_they_are_given() -> None:
+    column = ColumnSpec("age", "number", "features", 1, missing="nan")
+    (entry,) = entries(
+        [spec(columns=(column,), answer=(AnswerSpec("sold", "scores", "label", ("no", "yes")),))]
+    )
+    assert entry["columns"] == [
+        {"name": "age", "type": "number", "input": "features", "position": 1, "missing": "nan"}
+    ]
+    assert entry["answer"] == [
+        {"name": "sold", "output": "scores", "kind": "label", "classes": ("no", "yes")}
     ]
 
 

@@ -131,7 +131,17 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("__init__", set()),
         ("errors", set()),
         ("tensor", set()),
-        ("model", {"nnlet.errors", "nnlet.tensor"}),
+        ("signature", {"nnlet.tensor"}),
+        ("fields", {"nnlet.errors"}),
+        ("columns", {"nnlet.errors", "nnlet.fields", "nnlet.signature", "nnlet.tensor"}),
+        ("answers", {"nnlet.errors", "nnlet.fields", "nnlet.signature"}),
+        (
+            "model",
+            {
+                *("nnlet.answers", "nnlet.columns", "nnlet.errors"),
+                *("nnlet.signature", "nnlet.tensor"),
+            },
+        ),
         ("catalogue", {"nnlet.errors", "nnlet.model"}),
         ("new", {"nnlet", "nnlet.errors", "nnlet.project"}),
         ("tool", {"nnlet.errors"}),

@@ -8,7 +8,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nnlet.errors import ModelError, UnsupportedModel
-from nnlet.model import ModelSpec, load_onnx, read_repository, read_toml, tensor_spec
+from nnlet.model import (
+    AnswerSpec,
+    ColumnSpec,
+    ModelSpec,
+    load_onnx,
+    read_repository,
+    read_toml,
+    tensor_spec,
+)
 
 
 def relu(elem_type: int = TensorProto.FLOAT, shape: tuple[int | str, ...] = ("batch", 3)) -> bytes:
@@ -52,6 +60,17 @@ def test_a_model_is_read_with_its_toml(tmp_path: Path) -> None:
     assert (spec.inputs[0].shape, spec.inputs[0].datatype.name) == ((-1, 3), "FP32")
     assert spec.outputs[0].labels == ("a", "b", "c")
     assert spec.size == len(relu())
+
+
+def test_columns_and_answers_are_read_with_it(tmp_path: Path) -> None:
+    columns = "".join(
+        f'[[columns]]\nname = "{name}"\ntype = "number"\ninput = "x"\nposition = {position}\n'
+        for position, name in enumerate("abc")
+    )
+    put(tmp_path, toml=f'{columns}[[answer]]\nname = "y"\nkind = "numbers"\n')
+    (spec,) = read_repository(tmp_path)
+    assert spec.columns[2] == ColumnSpec("c", "number", "x", 2)
+    assert spec.answer == (AnswerSpec("y", "y", "numbers"),)
 
 
 def test_a_model_needs_no_toml(tmp_path: Path) -> None:
@@ -131,6 +150,8 @@ def test_a_folder_where_the_model_should_be(tmp_path: Path) -> None:
         ("[labels]\ny = [1, 2, 3]", ("[labels] must map",)),
         ("example = [1]", ("[example] must map",)),
         ("[labels]\nz = ['a']", ("[labels] names output 'z'", "outputs are y")),
+        ("[[columns]]\nname = 'z'\ntype = 'number'", ("'z'", "inputs are x")),
+        ("[[answer]]\nname = 'z'\nkind = 'number'", ("'z'", "outputs are y")),
         ("[example]\nz = [1]", ("[example] names input 'z'", "inputs are x")),
     ],
 )
