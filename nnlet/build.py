@@ -37,8 +37,9 @@ ENTRY = "nnlet.guest.http"
 PACKAGE = Path(nnlet.__file__).parent
 
 # What the host side runs to make the catalogue and the graphs; a change of it makes them anew.
-_CATALOGUE_CODE = ("catalogue.py", "model.py", "tensor.py")
-_GRAPH_CODE = ("graphs.py", "model.py", "tensor.py")
+_MODEL_CODE = ("answers.py", "columns.py", "fields.py", "model.py", "signature.py", "tensor.py")
+_CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
+_GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
 _GUEST_CODE = ("__init__.py", "errors.py", "tensor.py")
 _COMPONENT_CODE = ("mend.py", "wasm.py")  # what changes the component after componentize-py
 

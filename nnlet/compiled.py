@@ -34,6 +34,7 @@ _CODE = (
     "model.py",
     "runtime.py",
     "shell.wasm",
+    "signature.py",
     "tensor.py",
     "wasm.py",
     "zig.py",

@@ -65,15 +65,18 @@ class ToolMissing(NnletError):
 class HTTPError(Exception):
     """Ends a request with `status` and the body `{"error": message}`.
 
-    A message quotes what was found, which may be as long as a request: of a long one the
-    middle is left out.
+    A message quotes what was found, which may be as long as a request: of one of more than
+    `longest` characters the middle is left out.
     """
+
+    longest = 500
 
     def __init__(
         self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        if len(message) > 500:
-            message = f"{message[:240]} ... {message[-240:]}"
+        if len(message) > self.longest:
+            half = self.longest // 2 - 10
+            message = f"{message[:half]} ... {message[-half:]}"
         super().__init__(message)
         self.status = status
         self.message = message

@@ -18,7 +18,9 @@ GUEST = PACKAGE / "guest"
 STANDARD = {
     "__future__",
     "collections.abc",
+    "csv",
     "gc",
+    "io",
     "itertools",
     "json",
     "json.encoder",
@@ -58,9 +60,11 @@ ORDER = [
         "app",
         "openapi",
         "endpoints",
+        "predict",
         "hooks",
         "protocol",
     ),
+    *("records", "answers", "columns", "nearest", "csvtext"),
     *("classification", "models", "backend", "tensors", "routes", "compression", "messages"),
     *("jsontext",),
 ]

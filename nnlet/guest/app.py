@@ -14,6 +14,7 @@ from nnlet.guest.hooks import Predict
 from nnlet.guest.messages import Request, Response, error_response
 from nnlet.guest.models import Model, Models
 from nnlet.guest.openapi import describe_app
+from nnlet.guest.records import Table
 from nnlet.guest.routes import Route, Router
 from nnlet.guest.tensors import Tensor
 
@@ -57,12 +58,14 @@ class App:
         self.max_body = max_body
         self.log = log
         self.models = Models(())
+        self.tables: dict[str, Table] = {}
         self.backend = Backend()
         self.openapi = b""
 
     def bind(self, catalogue: Sequence[dict[str, Any]], backend: Backend) -> None:
         """Take the models and what computes them. ModelError if a route's model is absent."""
         self.models = Models(catalogue)
+        self.tables = {model.graph: Table(model) for model in self.models.all}
         self.backend = backend
         self._check_hooks()
         self.openapi = describe_app(self.name, self.router.routes, self.models)

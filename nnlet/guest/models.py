@@ -127,7 +127,7 @@ class Model:
 
     __slots__ = (
         *("name", "version", "graph", "description", "digest", "example"),
-        *("inputs", "outputs", "preamble"),
+        *("inputs", "outputs", "columns", "answer", "preamble"),
     )
 
     def __init__(self, entry: dict[str, Any]) -> None:
@@ -139,6 +139,9 @@ class Model:
         self.example: dict[str, Any] = entry.get("example", {})
         self.inputs = {row[0]: TensorInfo(*row) for row in entry["inputs"]}
         self.outputs = {row[0]: TensorInfo(*row) for row in entry["outputs"]}
+        # What model.toml says of tables (see records.py), as it says it.
+        self.columns: list[dict[str, Any]] = entry.get("columns", [])
+        self.answer: list[dict[str, Any]] = entry.get("answer", [])
         # How an answer to an inference request begins.
         self.preamble = f'{{"model_name":{quote(self.name)},"model_version":{quote(self.version)},'
 
