@@ -5,6 +5,7 @@
 
 from nnlet.guest import (
     OPEN_INFERENCE_PROTOCOL,
+    TABLES,
     App,
     HTTPError,
     Predict,
@@ -42,6 +43,7 @@ def encode_response(outputs: dict[str, Tensor]) -> Response:
 app = App(
     routes=[
         *OPEN_INFERENCE_PROTOCOL,
+        *TABLES,
         Route("POST", "/digits", Predict("digits", decode_request, encode_response), IMAGE),
     ]
 )

@@ -59,6 +59,7 @@ ORDER = [
         "__init__",
         "app",
         "openapi",
+        "tableschema",
         "endpoints",
         "predict",
         "hooks",

@@ -37,6 +37,7 @@ def main() -> None:
         f"{explained(model, data)}.",
         input="features",
         output="progression",
+        columns=dict.fromkeys(diabetes.feature_names, "number") | {"sex": "integer"},
     )
     ship(card, model, data)
 

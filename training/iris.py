@@ -30,6 +30,8 @@ def main() -> None:
         input="features",
         output="probabilities",
         labels=[str(name) for name in iris.target_names],
+        columns={name.removesuffix(" (cm)"): "number" for name in iris.feature_names},
+        label="species",
     )
     ship(card, nn.Sequential(network, nn.Softmax(-1)), data)
 

@@ -1,7 +1,8 @@
 """A trained torch module becomes what nnlet serves and what its tests check.
 
     models/NAME/1/model.onnx   a clean graph: good names, a free batch, no training leftovers
-    models/NAME/model.toml     description with the held-out score, labels, one real example
+    models/NAME/model.toml     description with the held-out score, labels, columns and answer
+                               for /predict, one real example
     tests/data/NAME.npz        the held-out rows, so that the score can be checked without torch
 
 The same seed gives the same bytes in all three.
@@ -12,8 +13,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,19 @@ OPSET = 18  # the exporter's own; read by every current onnxruntime, OpenVINO an
 
 @dataclass(frozen=True)
 class Card:
-    """What the ONNX file's tensors are called, and what model.toml says of them."""
+    """What the ONNX file's tensors are called, and what model.toml says of them.
+
+    `columns` maps the name of each column of the input, in order, to its type: none for an image.
+    `label` is what the answer to a record calls the most probable of `labels`.
+    """
 
     name: str
     description: str
     input: str
     output: str
     labels: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
 
 
 def ship(card: Card, model: nn.Module, data: Data) -> None:
@@ -46,7 +53,7 @@ def ship(card: Card, model: nn.Module, data: Data) -> None:
     held_out.parent.mkdir(parents=True, exist_ok=True)
 
     onnx.save(export(card, model, data.test_x[:2]), path)
-    (folder / "model.toml").write_text(toml(card, data.test_x[:1]), encoding="utf-8")
+    (folder / "model.toml").write_text(toml(card, data), encoding="utf-8")
     rows = {card.input: data.test_x.numpy(), "expected": data.test_y.numpy()}
     np.savez_compressed(held_out, allow_pickle=False, **rows)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes. {card.description}")
@@ -109,14 +116,39 @@ def rename(graph: onnx.GraphProto) -> None:
         tensor.name = names[tensor.name]
 
 
-def toml(card: Card, rows: Tensor) -> str:
-    """model.toml, with `rows` as the example."""
+def toml(card: Card, data: Data) -> str:
+    """model.toml, with the first held-out row as the example."""
     lines = [f'description = "{card.description}"']
     if card.labels:
-        labels = ", ".join(f'"{label}"' for label in card.labels)
-        lines += ["", "[labels]", f"{card.output} = [{labels}]"]
-    lines += ["", "[example]", f"{card.input} = {nested(rows.numpy())}"]
+        lines += ["", "[labels]", f"{card.output} = {strings(card.labels)}"]
+    for position, (name, type_) in enumerate(card.columns.items()):
+        seen = data.train_x[:, position].numpy()
+        lines += [
+            *("", "[[columns]]", f'name = "{name}"', f'type = "{type_}"'),
+            *(f'input = "{card.input}"', f"position = {position}"),
+            f"range = {nested(np.array([seen.min(), seen.max()]))}",
+        ]
+    if card.columns:
+        lines += answer(card)
+    lines += ["", "[example]", f"{card.input} = {nested(data.test_x[:1].numpy())}"]
     return "\n".join(lines) + "\n"
+
+
+def answer(card: Card) -> list[str]:
+    """The answer to a record: a label and the probability of each, or the number itself."""
+    if not card.labels:
+        return ["", "[[answer]]", f'name = "{card.output}"', 'kind = "number"']
+    classes = f"classes = {strings(card.labels)}"
+    return [
+        *("", "[[answer]]", f'name = "{card.label}"', f'output = "{card.output}"'),
+        *('kind = "label"', classes),
+        *("", "[[answer]]", f'name = "{card.output}"', 'kind = "probabilities"', classes),
+    ]
+
+
+def strings(values: Sequence[str]) -> str:
+    """A list in TOML."""
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
 
 def nested(values: NDArray[Any]) -> str:

@@ -68,7 +68,7 @@ class App:
         self.tables = {model.graph: Table(model) for model in self.models.all}
         self.backend = backend
         self._check_hooks()
-        self.openapi = describe_app(self.name, self.router.routes, self.models)
+        self.openapi = describe_app(self.name, self.router.routes, self.models, self.tables)
 
     def _check_hooks(self) -> None:
         for route in self.router.routes:

@@ -6,23 +6,28 @@ Schema cannot say what the code checks (data as long as its shape), the code is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import nnlet
-from nnlet.guest import endpoints
+from nnlet.guest import endpoints, tableschema
 from nnlet.guest.messages import BINARY, JSON, dumps
 from nnlet.guest.models import Model, Models, TensorInfo
+from nnlet.guest.predict import predict
+from nnlet.guest.records import Table
 from nnlet.guest.routes import Handler, Route
 from nnlet.guest.tensors import EXACT, MAX_DIMENSION
 
 Schema = dict[str, Any]
 
 
-def describe_app(name: str, routes: list[Route], models: Models) -> bytes:
+def describe_app(
+    name: str, routes: list[Route], models: Models, tables: Mapping[str, Table]
+) -> bytes:
     """The document, as JSON."""
     paths: dict[str, Schema] = {}
     for route in routes:
-        for path, operation in _operations(route, models):
+        for path, operation in _operations(route, models, tables):
             paths.setdefault(path, {})[route.method.lower()] = operation
     return dumps(
         {
@@ -34,19 +39,28 @@ def describe_app(name: str, routes: list[Route], models: Models) -> bytes:
     )
 
 
-def _operations(route: Route, models: Models) -> list[tuple[str, Schema]]:
+def _operations(
+    route: Route, models: Models, tables: Mapping[str, Table]
+) -> list[tuple[str, Schema]]:
     if route.handler is endpoints.load_or_unload:
         return []  # always refused
     if route.handler is endpoints.infer:
         return [
             (path, _infer(route, model, path))
             for model in models.all
-            for path in _infer_paths(route, model, models)
+            for path in _model_paths(route, model, models)
+        ]
+    if route.handler is predict:
+        return [
+            (path, _predict(tables[model.graph]))
+            for model in models.all
+            for path in _model_paths(route, model, models)
+            if not tables[model.graph].refusal
         ]
     return [(route.path, _operation(route, models))]
 
 
-def _infer_paths(route: Route, model: Model, models: Models) -> list[str]:
+def _model_paths(route: Route, model: Model, models: Models) -> list[str]:
     """`route.path` for one model; without a version it means the newest."""
     if "{version}" not in route.path and models.find(model.name) is not model:
         return []
@@ -119,6 +133,14 @@ def _infer(route: Route, model: Model, path: str) -> Schema:
         "summary": f"Infer {model.graph}. {model.description}".strip(),
         "requestBody": body,
         "responses": _responses(answer),
+    }
+
+
+def _predict(table: Table) -> Schema:
+    return {
+        "summary": f"Predict with {table.model.graph}. {table.model.description}".strip(),
+        "requestBody": tableschema.request_body(table),
+        "responses": _responses(tableschema.answer(table)),
     }
 
 
