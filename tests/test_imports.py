@@ -25,6 +25,7 @@ STANDARD = {
     "json",
     "json.encoder",
     "math",
+    "operator",
     "re",
     "struct",
     "sys",

@@ -82,21 +82,18 @@ class Column:
 
     def numbers(self, values: Sequence[Any]) -> Sequence[Any] | None:
         """What crosses for each value; None if one of them does not fit."""
-        if set(map(type, values)) <= self.kinds and (numbers := self._at_once(values)):
-            return numbers
+        if not self.categories and self.all_fit(values):
+            return values
         found = list(map(self.number, values))
         return None if None in found else found
 
-    def _at_once(self, values: Sequence[Any]) -> Sequence[Any] | None:
-        """What crosses for values of the right types, None if some need a closer look."""
-        if self.categories:
-            try:
-                return [self.index[value] for value in values]
-            except KeyError:
-                return None
-        if self.type == "boolean" or (min(values) >= self.least and max(values) <= self.greatest):
-            return values
-        return None
+    def all_fit(self, values: Sequence[Any]) -> bool:
+        """Whether all values cross as they are: not for categories."""
+        if not set(map(type, values)) <= self.kinds:
+            return False
+        return self.type == "boolean" or (
+            self.least <= min(values) and max(values) <= self.greatest
+        )
 
     def number(self, value: Any) -> Any:
         """What crosses for one value, None if it does not fit."""
