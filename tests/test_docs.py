@@ -80,7 +80,7 @@ def test_commands_are_found() -> None:
     assert found == [("a   b", ["c"]), ("d", []), ("f   g", []), ("h", [])]
 
 
-# The README's commands, as they are written
+# The commands of the README and of docs/predict.md, as they are written
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,13 @@ def asks(command: Command, server: Server) -> None:
     if server.url not in line:
         line += f" --url {server.url}"
     assert_shown(run(line), command.output)
+
+
+def asks_by_a_pipe(command: Command, server: Server) -> None:
+    """The same, of a line with several commands."""
+    line = command.line.replace(THE_URL, server.url)
+    assert server.url in line
+    assert_shown(run(shlex.join(["bash", "-c", line])), command.output)
 
 
 def serves(command: Command, server: Server) -> None:
@@ -178,11 +185,15 @@ CHECKS: dict[str, Callable[[Command, Server], None]] = {
     "./build.sh bench": exists,
     "python -m": exists,
     "curl": asks,
+    "printf": asks_by_a_pipe,
 }
 
+# The pages whose commands are run, too.
+RUN = [*commands(read(README)), *commands(read(ROOT / "docs" / "predict.md"))]
 
-@pytest.mark.parametrize("command", list(commands(read(README))), ids=lambda c: c.line[:60])
-def test_a_command_of_the_readme_does_what_is_shown(command: Command, server: Server) -> None:
+
+@pytest.mark.parametrize("command", RUN, ids=lambda c: c.line[:60])
+def test_a_command_of_these_pages_does_what_is_shown(command: Command, server: Server) -> None:
     known = [start for start in CHECKS if f"{command.line} ".startswith(f"{start} ")]
     assert known, "say in CHECKS how this one is checked"
     CHECKS[max(known, key=len)](command, server)

@@ -68,7 +68,7 @@ class Column:
         self.unknown: str = entry.get("unknown", "error")
         self.index = {value: index for index, value in enumerate(self.categories)}
         self.datatype = info.datatype
-        self.least, self.greatest = _limits(info.datatype)
+        self.least, self.greatest = _limits(info.datatype, self.type)
         self.kinds = {type(self.categories[0])} if self.categories else _KINDS[self.type]
         self.missing = self._missing(entry.get("missing"))
 
@@ -160,9 +160,11 @@ class Column:
             return field
 
 
-def _limits(datatype: DataType) -> tuple[float, float]:
+def _limits(datatype: DataType, type_: str) -> tuple[float, float]:
+    """The least and greatest value that crosses; exact, and so integers, for integers."""
     if datatype.kind == "f":
-        return -_GREATEST[datatype.name], _GREATEST[datatype.name]
+        greatest = _GREATEST[datatype.name]
+        return (-int(greatest), int(greatest)) if type_ == "integer" else (-greatest, greatest)
     bits = 8 * datatype.size
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if datatype.kind == "i" else (0, 2**bits - 1)
 

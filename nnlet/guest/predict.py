@@ -11,9 +11,8 @@ from nnlet.errors import HTTPError
 from nnlet.guest.csvtext import read
 from nnlet.guest.jsontext import parse
 from nnlet.guest.messages import JSON, Request, Response
-from nnlet.guest.records import Inputs
 from nnlet.guest.routes import Route
-from nnlet.guest.tensors import Tensor, describe
+from nnlet.guest.tensors import describe
 
 if TYPE_CHECKING:
     from nnlet.guest.app import App
@@ -33,19 +32,13 @@ def predict(request: Request, app: App) -> Response:
     model = app.models.find(params["model"], params.get("version", ""))
     request.model = model.graph
     table = app.tables[model.graph]
-    if table.refusal:
-        raise HTTPError(400, table.refusal)
-
-    def compute(inputs: Inputs) -> dict[str, Tensor]:
-        return app.compute(model, inputs)
-
     if media_type(request) == CSV:
         single = False
         numbers, rows = table.read_rows(read(request.body))
     else:
         records, single = _records(request)
         numbers, rows = table.read_records(records, not single)
-    values = table.compute(numbers, rows, compute)
+    values = table.compute(numbers, rows, app.compute)
     if wants_csv(request.headers.get("accept", "")):
         return Response(table.csv(values, rows).encode(), 200, f"{CSV}; charset=utf-8")
     texts = table.json(values, rows)

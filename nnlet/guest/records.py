@@ -21,7 +21,7 @@ from nnlet.tensor import DATATYPES
 # The values for each input, row by row.
 Numbers = Sequence[Sequence[Any]]
 Inputs = list[tuple[str, Tensor]]
-Compute = Callable[[Inputs], dict[str, Tensor]]
+Compute = Callable[[Model, Inputs], dict[str, Tensor]]
 
 # How many problems a refusal tells; the rest are counted.
 MAX_PROBLEMS = 5
@@ -114,6 +114,7 @@ class Table:
 
         `named`: whether these say which row they are about; not for a single record.
         """
+        self._check()
         wrong = [
             row
             for row, record in enumerate(records)
@@ -137,6 +138,7 @@ class Table:
 
     def read_rows(self, rows: list[list[str]]) -> tuple[Numbers, int]:
         """As read_records, from CSV: a header, then rows."""
+        self._check()
         if not rows:
             raise HTTPError(400, f"the CSV is empty: expected a header: {listed(self._order())}")
         header, *rows = rows
@@ -155,6 +157,10 @@ class Table:
         fields = dict(zip(header, zip(*rows, strict=True), strict=True))
         parsed = {column.name: column.parse(fields[column.name]) for column in self.columns}
         return self._numbers(parsed, True), len(rows)
+
+    def _check(self) -> None:
+        if self.refusal:
+            raise HTTPError(400, self.refusal)
 
     def _numbers(self, columns: Mapping[str, Sequence[Any]], named: bool) -> Numbers:
         found: dict[str, Sequence[Any]] = {}
@@ -233,7 +239,7 @@ class Table:
         if not rows:
             return [[] for _ in self.fields]
         if self.batch == -1:
-            outputs = compute(self._inputs(numbers))
+            outputs = compute(self.model, self._inputs(numbers))
             values = [outputs[field.info.name].values() for field in self.fields]
         else:
             values = [[] for _ in self.fields]
@@ -263,7 +269,7 @@ class Table:
             width = len(fill.columns)
             part = list(flat[start * width : (start + rows) * width])
             parts.append(part + part[-width:] * (self.batch - rows))
-        outputs = compute(self._inputs(parts))
+        outputs = compute(self.model, self._inputs(parts))
         for field, found in zip(self.fields, values, strict=True):
             answers = outputs[field.info.name].values()
             field.check(answers, self.batch)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from nnlet.guest import OPEN_INFERENCE_PROTOCOL, TABLES, App, Request, Response, Route, Tensor
+from nnlet.guest import (
+    OPEN_INFERENCE_PROTOCOL,
+    TABLES,
+    App,
+    HTTPError,
+    Request,
+    Response,
+    Route,
+    Tensor,
+)
 
 from .conftest import Answer, Echo, model
 
@@ -568,3 +577,14 @@ def test_the_protocol_takes_tensors_of_a_model_with_columns(ask: Predict) -> Non
     body = {"inputs": [{"name": "x", **tensor}]}
     answer = ask(one(), body, path="/v2/models/one/infer")
     assert answer.json["outputs"] == [{"name": "x", **tensor}]
+
+
+def test_code_of_ones_own_asks_by_column_name(backend: Echo) -> None:
+    app = App([*TABLES], log=lambda line: None)
+    app.bind([HOUSES, model("image", [("x", "FP32", (-1, 3))])], backend)
+    assert app.predict("houses", [HOUSE]) == [HOUSE_SAID]
+    assert app.predict("houses", [], "1") == []
+    with pytest.raises(HTTPError, match="row 1: no column 'area'"):
+        app.predict("houses", [{}])
+    with pytest.raises(HTTPError, match="has no columns"):
+        app.predict("image", [{}])
