@@ -5,6 +5,7 @@
 
 from nnlet.guest import (
     OPEN_INFERENCE_PROTOCOL,
+    TABLES,
     App,
     HTTPError,
     Predict,
@@ -38,6 +39,7 @@ def encode_response(outputs: dict[str, Tensor]) -> Response:
 app = App(
     routes=[
         *OPEN_INFERENCE_PROTOCOL,
+        *TABLES,
         Route("POST", "/species", Predict("iris", decode_request, encode_response), FLOWER),
     ]
 )
