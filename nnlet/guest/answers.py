@@ -34,7 +34,7 @@ class Field:
         self.classes: tuple[Any, ...] = entry.get("classes", ())
         self.names: tuple[str, ...] = entry.get("names", tuple(map(as_text, self.classes)))
         self._labels = [quote(c) if type(c) is str else as_text(c) for c in self.classes]
-        self._template = _object(self.names) if self.names else ""
+        self._template = object_template(self.names) if self.names else ""
         self._format = _FORMATS.get(info.datatype.name, "%d")
 
     def json(self, values: Sequence[Any], rows: int) -> list[str]:
@@ -115,7 +115,7 @@ def _highest(scores: Sequence[float]) -> int:
     return scores.index(max(scores))
 
 
-def _object(names: Sequence[str]) -> str:
+def object_template(names: Sequence[str]) -> str:
     """A JSON object with these keys, as a template for `%`."""
     items = [f"{quote(name).replace('%', '%%')}:%s" for name in names]
     return f"{{{','.join(items)}}}"

@@ -48,6 +48,8 @@ def predict(request: Request, app: App) -> Response:
 def media_type(request: Request) -> str:
     """What the body is said to be: JSON or CSV. Raises 415 for anything else."""
     header = request.headers.get("content-type", "")
+    if header == JSON:
+        return JSON
     name, _, parameters = header.lower().partition(";")
     name = name.strip()
     if name == _FORM and request.body.lstrip()[:1] not in (b"{", b"["):

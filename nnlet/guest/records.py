@@ -9,10 +9,9 @@ from operator import itemgetter
 from typing import Any
 
 from nnlet.errors import HTTPError
-from nnlet.guest.answers import Field
+from nnlet.guest.answers import Field, object_template
 from nnlet.guest.columns import Column, listed
 from nnlet.guest.csvtext import write
-from nnlet.guest.jsontext import quote
 from nnlet.guest.models import Model, TensorInfo
 from nnlet.guest.nearest import nearest
 from nnlet.guest.tensors import Tensor, convert, describe
@@ -86,7 +85,7 @@ class Table:
     `refusal` says why there are none, for a model whose inputs are no columns.
     """
 
-    __slots__ = ("model", "columns", "fields", "fills", "batch", "refusal", "_names")
+    __slots__ = ("model", "columns", "fields", "fills", "batch", "refusal", "_names", "_template")
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -104,6 +103,7 @@ class Table:
         self.fills = [Fill(info, self.columns) for info in infos.values()] if columns else []
         self.batch = max((info.shape[0] for info in infos.values() if info.shape), default=-1)
         self._names = {column.name for column in self.columns}
+        self._template = object_template([field.name for field in self.fields])
 
     # In
 
@@ -280,11 +280,7 @@ class Table:
         if not rows:
             return []
         texts = [field.json(found, rows) for field, found in zip(self.fields, values, strict=True)]
-        names = [quote(field.name) for field in self.fields]
-        return [
-            f"{{{','.join([f'{name}:{text}' for name, text in zip(names, row, strict=True)])}}}"
-            for row in zip(*texts, strict=True)
-        ]
+        return [self._template % row for row in zip(*texts, strict=True)]
 
     def csv(self, values: list[Any], rows: int) -> str:
         """The answers as CSV, with a header."""
@@ -322,7 +318,8 @@ def _own_columns(model: Model) -> list[dict[str, Any]]:
 def _own_field(info: TensorInfo) -> dict[str, Any]:
     """An output as a field of the answer."""
     entry: dict[str, Any] = {"name": info.name, "kind": "numbers"}
-    if info.labels and info.datatype.kind == "f":
+    by_class = info.shape[1:] in ((-1,), (len(info.labels),))
+    if info.labels and by_class and info.datatype.kind == "f":
         return {**entry, "kind": "probabilities", "classes": info.labels}
     if len(info.shape) == 1 or info.shape[1:] == (1,):
         return {**entry, "kind": "number"}

@@ -316,6 +316,16 @@ def test_without_answers_the_outputs_are_told_as_they_are(ask: Predict) -> None:
     assert ask(entry, record).json == {"a": {"no": 0.25, "yes": 0.75}, "b": [1, 2]}
 
 
+def test_labels_of_another_number_than_the_scores_are_left_out(ask: Predict) -> None:
+    entry = model(
+        "m",
+        [("a", "FP32", (-1,))],
+        [("a", "FP32", (-1,), ("no", "yes"))],
+        columns=[column("a", input="a")],
+    )
+    assert ask(entry, {"a": 0.5}).json == {"a": 0.5}
+
+
 # Answers
 
 
