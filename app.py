@@ -5,6 +5,7 @@
 
 from nnlet.guest import (
     OPEN_INFERENCE_PROTOCOL,
+    PAGE,
     TABLES,
     App,
     HTTPError,
@@ -44,6 +45,7 @@ app = App(
     routes=[
         *OPEN_INFERENCE_PROTOCOL,
         *TABLES,
+        *PAGE,
         Route("POST", "/digits", Predict("digits", decode_request, encode_response), IMAGE),
     ]
 )

@@ -175,6 +175,7 @@ def _sources(project: Project) -> Iterator[Path]:
     yield from project.wit.rglob("*.wit")
     yield from _code(_GUEST_CODE)
     yield from (PACKAGE / "guest").rglob("*.py")
+    yield from (PACKAGE / "guest" / "html").iterdir()
     yield from project.root.glob("*.py")
     for folder in project.root.iterdir():
         if folder.name not in _NOT_IMPORTED and (folder / "__init__.py").exists():

@@ -62,6 +62,7 @@ ORDER = [
         "openapi",
         "tableschema",
         "endpoints",
+        "page",
         "predict",
         "hooks",
         "protocol",

@@ -10,12 +10,14 @@ from nnlet.guest.backend import Backend
 from nnlet.guest.endpoints import OPEN_INFERENCE_PROTOCOL
 from nnlet.guest.hooks import Predict
 from nnlet.guest.messages import Request, Response
+from nnlet.guest.page import PAGE
 from nnlet.guest.predict import TABLES
 from nnlet.guest.routes import Route
 from nnlet.guest.tensors import Tensor
 
 __all__ = [
     "OPEN_INFERENCE_PROTOCOL",
+    "PAGE",
     "TABLES",
     "App",
     "Backend",

@@ -15,6 +15,7 @@ from nnlet.guest.hooks import Predict
 from nnlet.guest.messages import Request, Response, error_response
 from nnlet.guest.models import Model, Models
 from nnlet.guest.openapi import describe_app
+from nnlet.guest.page import make_page
 from nnlet.guest.records import Table
 from nnlet.guest.routes import Route, Router
 from nnlet.guest.tensors import Tensor
@@ -62,6 +63,7 @@ class App:
         self.tables: dict[str, Table] = {}
         self.backend = Backend()
         self.openapi = b""
+        self.page = b""
 
     def bind(self, catalogue: Sequence[dict[str, Any]], backend: Backend) -> None:
         """Take the models and what computes them. ModelError if a route's model is absent."""
@@ -70,6 +72,7 @@ class App:
         self.backend = backend
         self._check_hooks()
         self.openapi = describe_app(self.name, self.router.routes, self.models, self.tables)
+        self.page = make_page(self.name, self.models)
 
     def _check_hooks(self) -> None:
         for route in self.router.routes:

@@ -5,6 +5,7 @@
 
 from nnlet.guest import (
     OPEN_INFERENCE_PROTOCOL,
+    PAGE,
     TABLES,
     App,
     HTTPError,
@@ -40,6 +41,7 @@ app = App(
     routes=[
         *OPEN_INFERENCE_PROTOCOL,
         *TABLES,
+        *PAGE,
         Route("POST", "/species", Predict("iris", decode_request, encode_response), FLOWER),
     ]
 )
