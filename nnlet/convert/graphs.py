@@ -1,0 +1,71 @@
+"""What passes over an ONNX graph have in common: naming outputs, finding values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+
+def keep_outputs(proto: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Keep the outputs in `names`, in that order and under their new names; drop all others.
+
+    Nodes that nothing needs any more go with them.
+    """
+    graph = proto.graph
+    kept = {value.name: value for value in graph.output if value.name in names}
+    rename(graph, _free(graph, names))
+    outputs = []
+    for old, new in names.items():
+        value = onnx.ValueInfoProto()
+        value.CopyFrom(kept[old])
+        value.name = new
+        outputs.append(value)
+    del graph.output[:]
+    graph.output.extend(outputs)
+    drop_unused(graph)
+
+
+def _free(graph: onnx.GraphProto, names: Mapping[str, str]) -> dict[str, str]:
+    """The new names, and other ones for the values that had them."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    moved = {new: f"{new}/before" for new in names.values() if new in taken and new not in names}
+    return {**moved, **names}
+
+
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Give values other names, wherever they are read or made."""
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Drop nodes and constants whose values nobody reads."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(read_by(node))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+    del graph.value_info[:]
+
+
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """The values that a node reads, those read by graphs inside it included."""
+    found = set(node.input)
+    for attribute in node.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            for nested in inner.node:
+                found |= read_by(nested)
+            found.update(value.name for value in inner.output)
+    return found
