@@ -399,13 +399,91 @@ def infer(model: str, source: Path | None, url: str, as_json: bool) -> None:
 
 
 @app.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--sample",
+    type=click.Path(path_type=Path),
+    help="Rows as the model was fitted on: .csv, .parquet, .json (records), .npy or .npz. The "
+    "columns that callers send, and the rows that are compared, come from it.",
+)
+@click.option("--target", help="Leave this column of the sample out: it is what is predicted.")
+@click.option("--description", default="", help="One sentence for model.toml.")
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Allowed relative difference from the library's own answers; 1e-4 unless given.",
+)
+@click.option(
+    "--trust", is_flag=True, help="Load a pickle: doing so runs whatever code is in the file."
+)
+@json_option
+def add(
+    name: str,
+    file: Path,
+    sample: Path | None,
+    target: str | None,
+    description: str,
+    tolerance: float | None,
+    trust: bool,
+    as_json: bool,
+) -> None:
+    """Convert the fitted model in FILE, check it, and add it to models/ as NAME.
+
+    It becomes version 1, or the next one. If it cannot be converted, or does not answer as the
+    library that made it, nothing changes.
+
+    Example: nnlet add churn churn.pkl --sample customers.csv --target churned --trust
+    """
+    from nnlet.convert.add import add as add_model
+    from nnlet.convert.check import TOLERANCE
+    from nnlet.display import print_json, step
+
+    added = add_model(
+        file,
+        name,
+        sample,
+        target=target,
+        description=description,
+        tolerance=TOLERANCE if tolerance is None else tolerance,
+        trust=trust,
+        report=step,
+    )
+    if as_json:
+        print_json(added.as_json())
+    else:
+        print(added)
+
+
+@app.command()
+@click.argument("model")
+@json_option
+def remove(model: str, as_json: bool) -> None:
+    """Remove MODEL from models/, or one version of it: NAME or NAME/VERSION.
+
+    Example: nnlet remove churn/1
+    """
+    from nnlet.convert.repository import remove as remove_model
+    from nnlet.display import print_json
+    from nnlet.project import find_project
+
+    name, _, version = model.partition("/")
+    versions = remove_model(find_project().models, name, version or None)
+    if as_json:
+        print_json({"model": name, "removed": versions})
+    else:
+        print(f"removed {name}/{', '.join(versions)}")
+        print("next: ./build.sh")
+
+
+@app.command()
 @json_option
 def models(as_json: bool) -> None:
-    """List the models of this project, with what they take and give.
+    """List the models of this project: size, digest, date, what they take and give.
 
     Example: nnlet models --json
     """
-    from nnlet.display import models_table, out, print_json, step
+    from nnlet.display import out, print_json, repository_table, step
     from nnlet.local import local_models
     from nnlet.project import find_project
 
@@ -413,7 +491,7 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json([model.as_json() for model in found])
     else:
-        out.print(models_table([model.info for model in found]))
+        out.print(repository_table(found))
 
 
 @app.command()

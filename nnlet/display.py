@@ -17,9 +17,11 @@ from nnlet.client import Answer, ModelInfo, Tensor
 if TYPE_CHECKING:
     from nnlet.bench import Bench
     from nnlet.export.js import Export
+    from nnlet.local import LocalModel
     from nnlet.verify import Report
 
 SHOWN = 10  # rows of an output without labels
+DIGITS = 12  # of a digest
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -92,6 +94,25 @@ def models_table(models: Iterable[ModelInfo]) -> Table:
             ", ".join(model.versions),
             "\n".join(_plain(info) for info in model.inputs),
             "\n".join(_plain(info) for info in model.outputs),
+        )
+    return table
+
+
+def repository_table(models: Iterable[LocalModel]) -> Table:
+    """One line for each version: what it is, and what it takes and gives."""
+    table = Table("model", "version", box=None, pad_edge=False)
+    table.add_column("bytes", justify="right")
+    for name in ("digest", "changed", "inputs", "outputs"):
+        table.add_column(name)
+    for model in models:
+        table.add_row(
+            model.info.name,
+            model.version,
+            f"{model.size:,}",
+            model.digest[:DIGITS],
+            model.changed,
+            "\n".join(_plain(info) for info in model.info.inputs),
+            "\n".join(_plain(info) for info in model.info.outputs),
         )
     return table
 

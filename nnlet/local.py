@@ -8,6 +8,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from nnlet.build import Report, silent, write_catalogue
@@ -17,13 +18,20 @@ from nnlet.project import Project
 
 @dataclass(frozen=True)
 class LocalModel:
-    """One version of one model, with what its model.toml adds. `labels` is by output name."""
+    """One version of one model, with what its model.toml adds. `labels` is by output name.
+
+    `digest` is the sha256 of its files in hex, `size` their bytes, `changed` the day of the last
+    change to them, as YYYY-MM-DD.
+    """
 
     info: ModelInfo
     version: str
     description: str
     labels: Mapping[str, Sequence[str]]
     example: Mapping[str, Any]
+    digest: str
+    size: int
+    changed: str
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -31,6 +39,9 @@ class LocalModel:
             "name": self.info.name,
             "version": self.version,
             "description": self.description,
+            "bytes": self.size,
+            "digest": self.digest,
+            "changed": self.changed,
             "inputs": [info.as_json() for info in self.info.inputs],
             "outputs": [info.as_json() for info in self.info.outputs],
         }
@@ -45,7 +56,7 @@ def read_catalogue(project: Project, report: Report = silent) -> list[dict[str, 
 
 def local_models(project: Project, report: Report = silent) -> list[LocalModel]:
     """All versions of all models."""
-    return [_model(entry) for entry in read_catalogue(project, report)]
+    return [_model(entry, project) for entry in read_catalogue(project, report)]
 
 
 def newest(models: Sequence[LocalModel]) -> dict[str, LocalModel]:
@@ -53,7 +64,9 @@ def newest(models: Sequence[LocalModel]) -> dict[str, LocalModel]:
     return {model.info.name: model for model in models}  # versions come in order
 
 
-def _model(entry: Mapping[str, Any]) -> LocalModel:
+def _model(entry: Mapping[str, Any], project: Project) -> LocalModel:
+    folder = project.models / entry["name"] / entry["version"]
+    files = [path.stat() for path in folder.iterdir() if path.is_file()]
     return LocalModel(
         ModelInfo(
             entry["name"],
@@ -65,4 +78,7 @@ def _model(entry: Mapping[str, Any]) -> LocalModel:
         entry["description"],
         {row[0]: row[3] for row in entry["outputs"] if row[3]},
         entry["example"],
+        entry["digest"],
+        sum(file.st_size for file in files),
+        date.fromtimestamp(max(file.st_mtime for file in files)).isoformat(),
     )

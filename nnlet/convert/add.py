@@ -15,10 +15,11 @@ from nnlet.convert.converters import converter_of, read_model_file
 from nnlet.convert.precision import convert_precisely
 from nnlet.convert.repository import Shelf, shelf, staged
 from nnlet.convert.sample import sample_of
+from nnlet.errors import ConvertError
 from nnlet.model import ModelSpec
 from nnlet.project import find_project
 from nnlet.signature import ColumnSpec
-from nnlet.verify import Runtime
+from nnlet.verify import Runtime, verify
 
 log = logging.getLogger("nnlet")
 
@@ -37,6 +38,7 @@ class Added:
     columns: tuple[ColumnSpec, ...]
     checks: tuple[Checked, ...]
     notes: tuple[str, ...] = ()
+    sampled: bool = True
 
     @property
     def error(self) -> float:
@@ -48,7 +50,9 @@ class Added:
         rows = max(check.rows for check in self.checks)
         ties = max(check.ties for check in self.checks)
         agree = f"{rows} rows: answers equal the library's"
-        if self.error:
+        if not self.sampled:
+            agree = f"{rows} random inputs, compiled and in onnxruntime: equal within tolerance"
+        elif self.error:
             agree = f"{rows} rows: worst difference from the library {self.error:.1e} (relative)"
         return [
             f"{self.name}/{self.version}  {self.made_by}, {self.precision}, {self.size:,} bytes",
@@ -99,7 +103,7 @@ def _listed(columns: tuple[ColumnSpec, ...], limit: int = 8) -> str:
 def add(
     model: Any,
     name: str,
-    X: Any,
+    X: Any = None,
     y: Any = None,
     *,
     into: Path | str | None = None,
@@ -127,15 +131,31 @@ def add(
     row = converter_of(model)
     convert = row.load()
     sample = replace(sample_of(X, target), known=known)
+    if sample.source is None and row.needs_sample:
+        raise ConvertError(
+            f"a model of {row.library} needs a sample: rows as it was fitted on, to read the "
+            "columns from and to check it with"
+        )
     with report(f"Converting from {row.library}"):
         converted, reference = convert_precisely(convert, model, sample, row.precisions, tolerance)
     reference.require(converted.made_by)
     words = description or _described(converted, model, sample.source, y)
     with staged(place, converted, words) as spec:
         with report("Compiling it and comparing"):
-            compiled = check_compiled(converted, spec, _runtime(spec), tolerance)
+            compiled = _check(converted, spec, tolerance)
         compiled.require(converted.made_by)
     return _added(place, spec, converted, (reference, compiled))
+
+
+def _check(converted: Converted, spec: ModelSpec, tolerance: float) -> Checked:
+    """The compiled model beside the library; without a sample, beside onnxruntime on random
+    inputs."""
+    runtime = _runtime(spec)
+    if converted.feeds:
+        return check_compiled(converted, spec, runtime, tolerance)
+    report = verify(spec, runtime)
+    report.require()
+    return Checked("compiled", report.compared, report.tolerance, None)
 
 
 def _runtime(spec: ModelSpec) -> Runtime:
@@ -175,4 +195,5 @@ def _added(
         columns=spec.columns,
         checks=checks,
         notes=converted.notes,
+        sampled=bool(converted.feeds),
     )

@@ -29,7 +29,8 @@ class Converter:
     is, as module:name. `needs`: the packages that it imports, in the extra `extra`.
     `precisions`: what it can convert to, the first choice first. `inside`: where the function
     is (no arguments) that makes this library's estimators known to skl2onnx, for those that
-    stand in a scikit-learn Pipeline; "" if none can.
+    stand in a scikit-learn Pipeline; "" if none can. `needs_sample`: False where the model
+    itself says what it takes.
     """
 
     library: str
@@ -39,6 +40,7 @@ class Converter:
     extra: str = ""
     precisions: tuple[Precision, ...] = ("FP32",)
     inside: str = ""
+    needs_sample: bool = True
 
     def load(self) -> Convert:
         """The function. Raises ToolMissing, with the line that installs what it needs."""
@@ -73,6 +75,7 @@ CONVERTERS = (
         library="ONNX",
         modules=("onnx",),
         function="nnlet.convert.onnxfile:convert",
+        needs_sample=False,
     ),
     Converter(
         library="scikit-learn",

@@ -68,7 +68,11 @@ class Sample:
     known: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.columns[0].values) if self.columns else len(self.source)
+        if self.columns:
+            return len(self.columns[0].values)
+        if isinstance(self.source, Mapping):
+            return max((len(values) for values in self.source.values()), default=0)
+        return 0 if self.source is None else len(self.source)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,6 +113,8 @@ def sample_of(data: Any, target: str | None = None) -> Sample:
     """
     if isinstance(data, Sample):
         return data
+    if data is None:
+        return Sample(None)
     if isinstance(data, (str, Path)):
         data = read_table(Path(data))
     if target is not None:
@@ -116,6 +122,8 @@ def sample_of(data: Any, target: str | None = None) -> Sample:
     kind = _kind(data)
     if kind == "frame":
         return _filled(Sample(data, tuple(_column(str(n), data[n]) for n in data.columns), True))
+    if kind == "mapping" and any(np.ndim(values) != 1 for values in data.values()):
+        return Sample(data, named=True)  # tensors by input name
     if kind == "mapping":
         columns = tuple(_column(str(name), values) for name, values in data.items())
         if len({len(column.values) for column in columns}) > 1:
@@ -180,11 +188,17 @@ def _npy(path: Path) -> Any:
     return np.load(path, allow_pickle=False)
 
 
+def _npz(path: Path) -> Any:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": _csv,
     ".parquet": _parquet,
     ".json": _json,
     ".npy": _npy,
+    ".npz": _npz,
 }
 
 

@@ -12,7 +12,7 @@ each is translated as it comes in. Labels become indices into the classes, in th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,17 +61,22 @@ _CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
 @dataclass(frozen=True)
 class Encoded:
     """A graph without strings. `categories` by input: what its indices mean. `tolerant`:
-    inputs of which every reader takes a category that it does not list."""
+    inputs of which every reader takes a category that it does not list. `labels`: the words of
+    the outputs that were strings, by index."""
 
     proto: onnx.ModelProto
     categories: Mapping[str, tuple[Scalar, ...]]
     tolerant: frozenset[str] = frozenset()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def column(self, name: str, ignores: bool) -> ColumnSpec:
-        """The column of an input; `ignores`: the library takes unknown categories."""
+    def column(self, name: str, ignores: bool, called: str = "") -> ColumnSpec:
+        """The column of an input, which callers know as `called` (as the input if empty).
+
+        `ignores`: the library takes unknown categories.
+        """
         categories = self.categories[name]
         return ColumnSpec(
-            name=name,
+            name=called or name,
             type="category",
             input=name,
             categories=categories,
@@ -111,6 +116,7 @@ def encode(
     graph = proto.graph
     regions = _regions(graph)
     inputs = {v.name for v in graph.input if _is_string(v)}
+    outputs = {v.name for v in graph.output if _is_string(v)}
     tables: dict[str, list[str]] = {}
     categories: dict[str, tuple[Scalar, ...]] = {}
     for root, region in regions.items():
@@ -123,7 +129,12 @@ def encode(
     _translate_inputs(graph, regions, tables, categories)
     for output, names in classes.items():
         _as_index(graph, output, names)
-    return Encoded(proto, categories, tolerant)
+    labels = {
+        name: tuple(tables[root])
+        for root, region in regions.items()
+        for name in sorted(region.names & outputs)
+    }
+    return Encoded(proto, categories, tolerant, labels)
 
 
 @dataclass
