@@ -3,7 +3,7 @@
 scikit-learn's methods (predict, predict_proba, transform, decision_function) are those of
 boosted trees and others too. The fields are named for people: `label` and `probabilities` of a
 classifier, `prediction` of a regressor, `features` of a transformer, `cluster` and `distances`
-of a clusterer, `label` and `score` of an outlier detector.
+(or `probabilities`, of a mixture) of a clusterer, `label` and `score` of an outlier detector.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ def _clusterer(model: Any, x: Any) -> Iterator[Field]:
         )
     labels = np.asarray(model.predict(x)).astype(np.int64)
     yield Field(0, AnswerSpec("cluster", "cluster", "number"), labels)
-    if hasattr(model, "transform"):
+    if hasattr(model, "predict_proba"):
+        scores = np.asarray(model.predict_proba(x))
+        yield Field(1, AnswerSpec("probabilities", "probabilities", "numbers"), scores)
+    elif hasattr(model, "transform"):
         distances = np.asarray(model.transform(x))
         yield Field(1, AnswerSpec("distances", "distances", "numbers"), distances)
 

@@ -33,6 +33,20 @@ def _free(graph: onnx.GraphProto, names: Mapping[str, str]) -> dict[str, str]:
     return {**moved, **names}
 
 
+def require_ml(proto: onnx.ModelProto, version: int) -> None:
+    """Bring the version of ai.onnx.ml up, in place: nodes may be added that need it.
+
+    Between 1 and 3 only LabelEncoder was changed; older ones are left as they are.
+    """
+    if any(node.op_type == "LabelEncoder" for node in proto.graph.node):
+        return
+    for opset in proto.opset_import:
+        if opset.domain == "ai.onnx.ml":
+            opset.version = max(opset.version, version)
+            return
+    proto.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", version))
+
+
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     """Give values other names, wherever they are read or made."""
     for node in graph.node:

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from nnlet.carrier import numpy_dtype
-from nnlet.convert import strings
+from nnlet.convert import graphs, strings
 from nnlet.convert.check import answers_of
 from nnlet.convert.columns import number_spec
 from nnlet.convert.converted import Array, Converted, Precision
@@ -28,6 +28,7 @@ from nnlet.tensor import BY_ONNX
 
 OPSET = 18  # what a model of an older opset than OLDEST is brought up to
 OLDEST = 7
+ML_OPSET = 3
 
 Value = onnx.ValueInfoProto
 
@@ -54,6 +55,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
     plain = onnx.ModelProto()
     plain.CopyFrom(proto)
     notes = _upgrade(proto)
+    graphs.require_ml(proto, ML_OPSET)
     seen = {c.name: c.seen for c in sample.columns if columns and c.type == "category"}
     encoded = strings.encode(proto, seen, sample.known, {})
     answer = _answer(encoded, classes)

@@ -24,9 +24,11 @@ from skl2onnx.common.data_types import (
 )
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectorMixin
+from sklearn.mixture._base import BaseMixture
 from sklearn.utils.validation import check_is_fitted
 
-from nnlet.convert import answers, graphs, strings
+from nnlet.convert import answers, graphs, mends, strings
 from nnlet.convert.columns import matched, number_spec
 from nnlet.convert.converted import FLOATS, Array, Converted, Precision
 from nnlet.convert.converters import recognised
@@ -133,13 +135,15 @@ def _columns(
 
 
 def _kind(model: Any) -> answers.Kind:
+    if isinstance(model, SelectorMixin):  # RFE predicts too; it is converted as what it selects
+        return "transformer"
     if sklearn.base.is_classifier(model):
         return "classifier"
     if sklearn.base.is_outlier_detector(model):
         return "outlier detector"
     if sklearn.base.is_regressor(model):
         return "regressor"
-    if sklearn.base.is_clusterer(model):
+    if sklearn.base.is_clusterer(model) or isinstance(model, BaseMixture):
         return "clusterer"
     return "transformer"
 
@@ -158,15 +162,28 @@ def _converted(
         ]
     else:
         types = [(MATRIX, real([None, len(sample.columns)]))]
+    mends.register()
     _register_others(model)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            proto: onnx.ModelProto = skl2onnx.to_onnx(
-                model, initial_types=types, target_opset=OPSET, options=_options(model)
-            )
+        return _to_onnx(model, types, _options(model))
+    except ConvertError:
+        raise
     except Exception as exc:  # skl2onnx raises RuntimeError, NotImplementedError and others
         raise ConvertError(_refusal(model, exc)) from exc
+
+
+def _to_onnx(model: Any, types: Any, options: dict[Any, Any]) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            proto: onnx.ModelProto = skl2onnx.to_onnx(
+                model, initial_types=types, target_opset=OPSET, options=options
+            )
+        except NameError:  # of options that a converter has not: not all classifiers make a ZipMap
+            if not options:
+                raise
+            return _to_onnx(model, types, {})
+    graphs.require_ml(proto, OPSET["ai.onnx.ml"])
     return proto
 
 

@@ -60,12 +60,14 @@ _CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
 
 @dataclass(frozen=True)
 class Encoded:
-    """A graph without strings. `categories` by input: what its indices mean. `tolerant`:
-    inputs of which every reader takes a category that it does not list. `labels`: the words of
+    """A graph without strings. `categories` by input: what its indices mean. `strict`: inputs of
+    which a reader refuses a category that it does not list; `tolerant`: those of which every
+    reader takes one. `labels`: the words of
     the outputs that were strings, by index."""
 
     proto: onnx.ModelProto
     categories: Mapping[str, tuple[Scalar, ...]]
+    strict: frozenset[str] = frozenset()
     tolerant: frozenset[str] = frozenset()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -80,9 +82,12 @@ class Encoded:
             type="category",
             input=name,
             categories=categories,
-            unknown="ignore" if ignores or name in self.tolerant else "error",
+            unknown="ignore" if self._takes_unknown(name, ignores) else "error",
             missing=MISSING if MISSING in categories else None,
         )
+
+    def _takes_unknown(self, name: str, ignores: bool) -> bool:
+        return name not in self.strict and (ignores or name in self.tolerant)
 
 
 def texts(values: Array) -> Array:
@@ -124,7 +129,8 @@ def encode(
         tables[root] = _vocabulary(region, mine, seen, known, classes)
         for name in mine:
             categories[name] = tuple(_listed(region, name, seen, known, tables[root]))
-    tolerant = frozenset(n for r in regions.values() if r.tolerant for n in r.names if n in inputs)
+    strict = frozenset(n for r in regions.values() if r.strict for n in r.names & inputs)
+    tolerant = frozenset(n for r in regions.values() if r.tolerant for n in r.names & inputs)
     _rewrite(graph, regions, tables)
     _translate_inputs(graph, regions, tables, categories)
     for output, names in classes.items():
@@ -134,16 +140,21 @@ def encode(
         for root, region in regions.items()
         for name in sorted(region.names & outputs)
     }
-    return Encoded(proto, categories, tolerant, labels)
+    return Encoded(proto, categories, strict, tolerant, labels)
 
 
 @dataclass
 class Region:
-    """Values that share their numbers. `words`: the strings of its nodes, as they come."""
+    """Values that share their numbers. `words`: the strings of its nodes, as they come.
+
+    `strict`: a reader refuses what it does not list; `tolerant`: the graph says of every reader
+    that it does not (of a LabelEncoder it cannot tell).
+    """
 
     names: set[str]
     words: list[str]
     tolerant: bool = True
+    strict: bool = False
 
 
 def _regions(graph: onnx.GraphProto) -> dict[str, Region]:
@@ -230,7 +241,10 @@ def _note_words(node: onnx.NodeProto, regions: Mapping[str, Region]) -> None:
         if words is not None and value[0] in regions:
             region = regions[value[0]]
             region.words += _decoded(words)
-            region.tolerant &= op == "OneHotEncoder" and _integer(node, "zeros", 1) == 1
+            if op == "OneHotEncoder":
+                region.strict |= _integer(node, "zeros", 1) == 0
+            else:
+                region.tolerant = False
     default = _attribute(node, "default_string")
     if op == "LabelEncoder" and default is not None and node.output[0] in regions:
         regions[node.output[0]].words += _decoded([default])
