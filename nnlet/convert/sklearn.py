@@ -17,6 +17,8 @@ import onnx
 import skl2onnx
 import sklearn
 import sklearn.base
+from skl2onnx._supported_operators import _get_sklearn_operator_name
+from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import (
     DoubleTensorType,
     FloatTensorType,
@@ -37,6 +39,7 @@ from nnlet.errors import ConvertError
 from nnlet.signature import ColumnSpec
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # 3: trees may have thresholds in double
+_CONTAINERS = {"Pipeline", "FeatureUnion", "ColumnTransformer"}  # skl2onnx takes them apart
 MATRIX = "features"  # the one input of a table of numbers
 TYPES = {"FP32": FloatTensorType, "FP64": DoubleTensorType}
 
@@ -175,14 +178,9 @@ def _converted(
 def _to_onnx(model: Any, types: Any, options: dict[Any, Any]) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            proto: onnx.ModelProto = skl2onnx.to_onnx(
-                model, initial_types=types, target_opset=OPSET, options=options
-            )
-        except NameError:  # of options that a converter has not: not all classifiers make a ZipMap
-            if not options:
-                raise
-            return _to_onnx(model, types, {})
+        proto: onnx.ModelProto = skl2onnx.to_onnx(
+            model, initial_types=types, target_opset=OPSET, options=options
+        )
     graphs.require_ml(proto, OPSET["ai.onnx.ml"])
     return proto
 
@@ -196,7 +194,14 @@ def _register_others(model: Any) -> None:
 
 
 def _options(model: Any) -> dict[Any, Any]:
-    return {id(model): {"zipmap": False}} if sklearn.base.is_classifier(model) else {}
+    """No list of maps as answer, for the classifiers that would give one (LinearSVC does not)."""
+    last = model
+    while hasattr(last, "steps"):
+        last = last.steps[-1][1]
+    name = _converter_name(last)
+    known = get_converter(name).get_allowed_options() if name else None
+    # Without any options, skl2onnx asks the last step of a Pipeline for one all the same.
+    return {id(model): {"zipmap": False}} if known and "zipmap" in known else {id(last): {}}
 
 
 def _outputs(fields: Sequence[answers.Field], proto: onnx.ModelProto) -> dict[str, str]:
@@ -227,18 +232,15 @@ def _reads_text(part: Any) -> bool:
 
 
 def _is_supported(part: Any) -> bool:
-    from skl2onnx._supported_operators import (
-        _get_sklearn_operator_name,
-    )
+    return type(part).__name__ in _CONTAINERS or _converter_name(part) is not None
 
-    containers = {"Pipeline", "FeatureUnion", "ColumnTransformer"}
-    if type(part).__name__ in containers:
-        return True
+
+def _converter_name(part: Any) -> str | None:
+    """skl2onnx's name of the converter for an estimator; None if it has none."""
     try:
-        _get_sklearn_operator_name(type(part))
+        return str(_get_sklearn_operator_name(type(part)))
     except RuntimeError:
-        return False
-    return True
+        return None
 
 
 def _parts(model: Any) -> Iterator[Any]:
