@@ -47,6 +47,28 @@ def require_ml(proto: onnx.ModelProto, version: int) -> None:
     proto.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", version))
 
 
+# Their scores are float32 whatever they read.
+_FLOAT_SCORES = {
+    "LinearClassifier",
+    "LinearRegressor",
+    "SVMClassifier",
+    "SVMRegressor",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+}
+
+
+def declare_scores(graph: onnx.GraphProto) -> None:
+    """Correct what is declared of outputs: skl2onnx says double of some that are float32."""
+    made = {name: node for node in graph.node for name in node.output}
+    for value in graph.output:
+        tensor = value.type.tensor_type
+        node = made.get(value.name)
+        if node is not None and node.op_type in _FLOAT_SCORES:
+            if tensor.elem_type == onnx.TensorProto.DOUBLE:
+                tensor.elem_type = onnx.TensorProto.FLOAT
+
+
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     """Give values other names, wherever they are read or made."""
     for node in graph.node:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from skl2onnx.common._registration import get_converter, register_converter
 
 from nnlet.convert.strings import MISSING
@@ -33,14 +34,26 @@ def _hist_gradient_boosting(convert: ConvertOne, scope: Any, operator: Any, cont
             "skl2onnx leaves out: encode those columns in the pipeline (OrdinalEncoder, "
             "OneHotEncoder) and fit without categorical_features"
         )
-    convert(scope, operator, _Trees(container))
+    convert(scope, operator, _Trees(scope, operator, container, rounds=False))
+
+
+def _trees(convert: ConvertOne, scope: Any, operator: Any, container: Any) -> None:
+    """scikit-learn's own trees look at float32, whatever came: behind a scaler in float64, too."""
+    convert(scope, operator, _Trees(scope, operator, container, rounds=True))
 
 
 class _Trees:
-    """A container of nodes that corrects the attributes of tree ensembles."""
+    """A container of nodes that corrects tree ensembles.
 
-    def __init__(self, container: Any) -> None:
+    Where the graph is in float64, their scores, which are float32, become float64 again; with
+    `rounds`, what they read is rounded to float32 first.
+    """
+
+    def __init__(self, scope: Any, operator: Any, container: Any, *, rounds: bool) -> None:
         self._container = container
+        self._scope = scope
+        self._rounds = rounds
+        self._double = operator.inputs[0].type.__class__.__name__ == "DoubleTensorType"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
@@ -52,7 +65,26 @@ class _Trees:
         values = attributes.get("nodes_values")
         if values is not None and getattr(values, "dtype", None) != np.float64:
             attributes["nodes_values"] = [float(rounded_down(value)) for value in values]
-        self._container.add_node(op_type, inputs, outputs, **attributes)
+        if not (self._double and op_type.startswith("TreeEnsemble")):
+            self._container.add_node(op_type, inputs, outputs, **attributes)
+            return
+        inputs, outputs = _listed(inputs), _listed(outputs)
+        if self._rounds:
+            single = self._cast(inputs[0], TensorProto.FLOAT)
+            inputs = [self._cast(single, TensorProto.DOUBLE), *inputs[1:]]
+        scores = self._scope.get_unique_variable_name("scores")
+        self._container.add_node(op_type, inputs, [*outputs[:-1], scores], **attributes)
+        self._cast(scores, TensorProto.DOUBLE, outputs[-1])
+
+    def _cast(self, name: str, to: int, result: str = "") -> str:
+        result = result or self._scope.get_unique_variable_name(f"{name}_cast")
+        node = self._scope.get_unique_operator_name("Cast")
+        self._container.add_node("Cast", [name], [result], op_domain="", name=node, to=to)
+        return result
+
+
+def _listed(names: Any) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def rounded_down(value: float) -> np.float32:
@@ -89,8 +121,21 @@ def _with(convert: ConvertOne, scope: Any, operator: Any, container: Any, model:
         operator.raw_operator = original
 
 
+_TREES = (
+    "SklearnDecisionTreeClassifier",
+    "SklearnDecisionTreeRegressor",
+    "SklearnExtraTreeClassifier",
+    "SklearnExtraTreeRegressor",
+    "SklearnExtraTreesClassifier",
+    "SklearnExtraTreesRegressor",
+    "SklearnGradientBoostingClassifier",
+    "SklearnGradientBoostingRegressor",
+    "SklearnRandomForestClassifier",
+    "SklearnRandomForestRegressor",
+)
 # By skl2onnx's name of the converter.
 MENDS: Mapping[str, Mend] = {
+    **dict.fromkeys(_TREES, _trees),
     "SklearnHistGradientBoostingClassifier": _hist_gradient_boosting,
     "SklearnHistGradientBoostingRegressor": _hist_gradient_boosting,
     "SklearnSimpleImputer": _simple_imputer,

@@ -51,6 +51,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
     skl2onnx does not convert, which is named.
     """
     _require_fitted(model)
+    _require_no_text(model)
     sample = _matched(model, sample)
     rows = sample.some()
     by_column = _by_column(model, sample)
@@ -89,6 +90,15 @@ def _require_fitted(model: Any) -> None:
         ) from exc
     except TypeError as exc:
         raise ConvertError(f"{type(model).__name__} is not an estimator: {exc}") from exc
+
+
+def _require_no_text(model: Any) -> None:
+    for part in _parts(model):
+        if hasattr(part, "vocabulary_") or type(part).__name__ == "HashingVectorizer":
+            raise ConvertError(
+                f"{type(part).__name__} reads text, and wasi-nn carries numbers only: compute its "
+                "features where the text is, and add the rest of the pipeline"
+            )
 
 
 def _matched(model: Any, sample: Sample) -> Sample:
@@ -182,6 +192,7 @@ def _to_onnx(model: Any, types: Any, options: dict[Any, Any]) -> onnx.ModelProto
             model, initial_types=types, target_opset=OPSET, options=options
         )
     graphs.require_ml(proto, OPSET["ai.onnx.ml"])
+    graphs.declare_scores(proto.graph)
     return proto
 
 
@@ -214,21 +225,12 @@ def _refusal(model: Any, exc: Exception) -> str:
     told = " ".join(str(exc).split())
     for part in _parts(model):
         name = type(part).__name__
-        if _reads_text(part):
-            return (
-                f"{name} reads text, and wasi-nn carries numbers only: compute its features where "
-                "the text is and add the rest of the pipeline"
-            )
         if not _is_supported(part):
             return (
                 f"{name} has no converter to ONNX: replace that step (docs/models.md lists what "
                 "converts), or apply it before the function is called"
             )
     return f"skl2onnx cannot convert {_name(model)}: {told[:300]}"
-
-
-def _reads_text(part: Any) -> bool:
-    return type(part).__module__.startswith("sklearn.feature_extraction.text")
 
 
 def _is_supported(part: Any) -> bool:
@@ -238,9 +240,11 @@ def _is_supported(part: Any) -> bool:
 def _converter_name(part: Any) -> str | None:
     """skl2onnx's name of the converter for an estimator; None if it has none."""
     try:
-        return str(_get_sklearn_operator_name(type(part)))
-    except RuntimeError:
+        name = str(_get_sklearn_operator_name(type(part)))
+        get_converter(name)
+    except (RuntimeError, ValueError):
         return None
+    return name
 
 
 def _parts(model: Any) -> Iterator[Any]:

@@ -240,7 +240,9 @@ def _note_words(node: onnx.NodeProto, regions: Mapping[str, Region]) -> None:
         words = _attribute(node, table.get(op, ""))
         if words is not None and value[0] in regions:
             region = regions[value[0]]
-            region.words += _decoded(words)
+            found = _decoded(words)
+            # An encoder's list comes before the single words that an imputer looks for.
+            region.words[:] = [*found, *region.words] if len(found) > 1 else [*region.words, *found]
             if op == "OneHotEncoder":
                 region.strict |= _integer(node, "zeros", 1) == 0
             else:
