@@ -16,12 +16,13 @@ lock() {  # lock FILE OPTION...: resolve into requirements/FILE.txt
 
 # One resolution of everything that shares a .venv; the others take their versions from it.
 # uv keeps the versions that it finds in the file to write.
-cat requirements/{core,test,bench}.txt >requirements/all.txt 2>/dev/null || true
-lock all pyproject.toml --extra setup --extra host --extra test --extra bench "$@"
+cat requirements/{core,test,bench,train}.txt >requirements/all.txt 2>/dev/null || true
+lock all pyproject.toml --extra setup --extra host --extra test --extra bench --extra sklearn "$@"
 lock core pyproject.toml --extra setup --constraints requirements/all.txt "$@"
 lock host pyproject.toml --extra host --constraints requirements/all.txt "$@"
-lock test pyproject.toml --extra host --extra test --constraints requirements/all.txt "$@"
+lock test pyproject.toml --extra host --extra test --extra sklearn --constraints requirements/all.txt "$@"
 lock bench pyproject.toml --extra host --extra bench --constraints requirements/all.txt "$@"
+lock sklearn pyproject.toml --extra sklearn --constraints requirements/all.txt "$@"
 lock train pyproject.toml --extra train --constraints requirements/all.txt "$@"
 lock pip "$@" - <<<pip
 rm requirements/all.txt

@@ -182,3 +182,16 @@ def _start(command: list[str], project: Project) -> subprocess.Popen[str]:
 def test_build_offers_every_world() -> None:
     (world, *_) = cli.app.commands["build"].params
     assert list(world.type.choices) == list(WORLDS)  # type: ignore[attr-defined]
+
+
+def test_a_model_is_added_listed_and_removed(project: Project, tmp_path: Path) -> None:
+    file = project.models / "double" / "1" / "model.onnx"
+    added = run("add", "twice", str(file), "--json", cwd=project.root)
+    assert added.returncode == 0, added.stderr
+    assert json.loads(added.stdout)["version"] == "1"
+    listed = run("models", "--json", cwd=project.root)
+    (found,) = [m for m in json.loads(listed.stdout) if m["name"] == "twice"]
+    assert (found["bytes"], len(found["digest"])) == (json.loads(added.stdout)["bytes"], 64)
+    removed = run("remove", "twice", cwd=project.root)
+    assert (removed.returncode, removed.stdout.splitlines()[0]) == (0, "removed twice/1")
+    assert not (project.models / "twice").exists()

@@ -34,7 +34,8 @@ def test_a_lock_has_hashes_and_no_index(path: Path) -> None:
     [
         ("core", ["setup"]),
         ("host", ["host"]),
-        ("test", ["host", "test"]),
+        ("test", ["host", "test", "sklearn"]),
+        ("sklearn", ["sklearn"]),
         ("bench", ["host", "bench"]),
         ("train", ["train"]),
     ],

@@ -94,11 +94,18 @@ def answers_of(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, 
     session = _session(proto)
     names = [output.name for output in session.get_outputs()]
     try:
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+        answers = session.run(names, dict(feeds))
     except Exception as exc:  # onnxruntime has one exception type a status code
         raise ConvertError(
             f"onnxruntime cannot compute the model on the sample: {_first_line(exc)}"
         ) from exc
+    for name, answer in zip(names, answers, strict=True):
+        if not isinstance(answer, np.ndarray):
+            raise ConvertError(
+                f"output {name!r} is a list, not a tensor, which wasi-nn has not: export the model "
+                "with one tensor for each output"
+            )
+    return dict(zip(names, answers, strict=True))
 
 
 def check_compiled(

@@ -59,11 +59,14 @@ _FLOAT_SCORES = {
 
 
 def declare_scores(graph: onnx.GraphProto) -> None:
-    """Correct what is declared of outputs: skl2onnx says double of some that are float32."""
+    """Correct what is declared of outputs: skl2onnx says double of some that are float32, and
+    float of some that mends.py has made double."""
     made = {name: node for node in graph.node for name in node.output}
     for value in graph.output:
         tensor = value.type.tensor_type
         node = made.get(value.name)
+        if node is not None and node.op_type == "Cast":
+            tensor.elem_type = onnx.helper.get_node_attr_value(node, "to")
         if node is not None and node.op_type in _FLOAT_SCORES:
             if tensor.elem_type == onnx.TensorProto.DOUBLE:
                 tensor.elem_type = onnx.TensorProto.FLOAT
