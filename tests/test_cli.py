@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,8 +84,14 @@ def test_models_are_listed_for_people_and_for_scripts(project: Project) -> None:
     shown = run("models", cwd=project.models)
     assert shown.returncode == 0
     head, row = shown.stdout.splitlines()
-    assert head.split() == ["model", "versions", "inputs", "outputs"]
-    assert " ".join(row.split()) == "double 1 x FP32 [?, 4] y FP32 [?, 4]"
+    assert head.split() == [
+        *("model", "version", "bytes", "digest", "changed", "inputs", "outputs"),
+    ]
+    name, version, size, digest, changed, *tensors = row.split()
+    assert (name, version, " ".join(tensors)) == ("double", "1", "x FP32 [?, 4] y FP32 [?, 4]")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", changed)
+    file = (project.models / "double" / "1" / "model.onnx").read_bytes()
+    assert (int(size), digest) == (len(file), hashlib.sha256(file).hexdigest()[:12])
     (model,) = json.loads(run("models", "--json", cwd=project.root).stdout)
     assert model["description"] == "Twice as much."
     assert model["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
