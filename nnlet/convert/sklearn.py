@@ -212,7 +212,9 @@ def _options(model: Any) -> dict[Any, Any]:
     name = _converter_name(last)
     known = get_converter(name).get_allowed_options() if name else None
     # Without any options, skl2onnx asks the last step of a Pipeline for one all the same.
-    return {id(model): {"zipmap": False}} if known and "zipmap" in known else {id(last): {}}
+    if isinstance(known, dict) and "zipmap" not in known:
+        return {id(last): {}}
+    return {id(model): {"zipmap": False}} if sklearn.base.is_classifier(model) else {id(last): {}}
 
 
 def _outputs(fields: Sequence[answers.Field], proto: onnx.ModelProto) -> dict[str, str]:
