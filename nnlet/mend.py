@@ -13,7 +13,19 @@ call: copies of all other lists end that way. So the one is wrapped to call the 
 from __future__ import annotations
 
 from nnlet.errors import BuildError
-from nnlet.wasm import COMPONENT, MODULE, Reader, Section, join, sections, text, uleb, vector
+from nnlet.wasm import (
+    COMPONENT,
+    FUNCTION_KIND,
+    MODULE,
+    Reader,
+    Section,
+    imported_functions,
+    join,
+    sections,
+    text,
+    uleb,
+    vector,
+)
 
 POP_LIST = "wit_dylib_pop_list"  # (call, type, where the address goes) -> length
 DEALLOC = "wit_dylib_dealloc_bytes"  # (call, address, size, alignment, whether to wait)
@@ -23,7 +35,6 @@ CORE_MODULE = 1  # of a component
 TYPE, IMPORT, FUNCTION, EXPORT, CODE = 1, 2, 3, 7, 10  # of a core module
 
 I32 = 0x7F
-FUNCTION_KIND = 0
 
 
 def mend(component: bytes) -> bytes:
@@ -51,7 +62,10 @@ def _mend_module(module: bytes) -> bytes | None:
     if POP_LIST not in exports or DEALLOC not in exports:
         return None
     pop_list, dealloc = exports[POP_LIST], exports[DEALLOC]
-    imported = _imported_functions(parts.get(IMPORT, b"\0"))
+    try:
+        imported = imported_functions(parts.get(IMPORT, b"\0"))
+    except ValueError as exc:
+        raise BuildError(f"a module has {exc}: see nnlet/mend.py") from exc
     defined = _items(parts[FUNCTION])
     if min(pop_list, dealloc) < imported:
         return None  # handed on, not made here
@@ -115,29 +129,3 @@ def _redirect(section: bytes, target: str, index: int) -> bytes:
         name, kind, old = reader.name(), reader.byte(), reader.uleb()
         items.append(text(name) + bytes([kind]) + uleb(index if name == target else old))
     return vector(items)
-
-
-def _imported_functions(section: bytes) -> int:
-    reader = Reader(section)
-    count = 0
-    for _ in range(reader.uleb()):
-        reader.name(), reader.name()
-        kind = reader.byte()
-        count += kind == FUNCTION_KIND
-        _skip_import(reader, kind)
-    return count
-
-
-def _skip_import(reader: Reader, kind: int) -> None:
-    if kind == FUNCTION_KIND:
-        reader.uleb()  # type
-    elif kind == 3:  # a global: value type, mutability
-        reader.take(2)
-    elif kind in (1, 2):  # a table, whose elements have a type; a memory
-        if kind == 1:
-            reader.byte()
-        if reader.byte() & 1:
-            reader.uleb()
-        reader.uleb()
-    else:
-        raise BuildError(f"a module imports something of kind {kind}: see nnlet/mend.py")

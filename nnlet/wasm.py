@@ -17,6 +17,9 @@ COMPONENT = b"\0asm\x0d\0\x01\0"
 # Section numbers of a core module.
 CUSTOM, IMPORT, MEMORY, DATA, DATA_COUNT = 0, 2, 5, 11, 12
 
+# Kinds of imports and exports.
+FUNCTION_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND = range(4)
+
 # Runs of zeros at least this long are left out of data segments; memory is zero already.
 MIN_GAP = 1024
 # Engines accept at most 100,000 segments in a module.
@@ -143,6 +146,33 @@ def imports(module: bytes) -> list[tuple[str, str]]:
     return found
 
 
+def imported_functions(section: bytes) -> int:
+    """How many functions an import section holds. They are numbered before all others."""
+    reader = Reader(section)
+    count = 0
+    for _ in range(reader.uleb()):
+        reader.name(), reader.name()
+        kind = reader.byte()
+        count += kind == FUNCTION_KIND
+        _skip_import(reader, kind)
+    return count
+
+
+def _skip_import(reader: Reader, kind: int) -> None:
+    if kind == FUNCTION_KIND:
+        reader.uleb()  # type
+    elif kind == GLOBAL_KIND:
+        reader.take(2)  # value type, mutability
+    elif kind in (TABLE_KIND, MEMORY_KIND):
+        if kind == TABLE_KIND:
+            reader.byte()  # the type of its elements
+        if reader.byte() & 1:
+            reader.uleb()
+        reader.uleb()
+    else:
+        raise ValueError(f"an import of the unknown kind {kind}")
+
+
 def memory_pages(module: bytes) -> int:
     """The initial size of a core module's own memory, in pages of 64 KiB; 0 without one."""
     for section in sections(module, MODULE):
@@ -159,7 +189,7 @@ def add_data(module: bytes, address: int, blob: bytes) -> bytes:
 
     The new segments come last, so instructions that name old ones by number still do.
     """
-    segments = [_segment(address + start, part) for start, part in _used_parts(blob)]
+    segments = [segment(address + start, part) for start, part in _used_parts(blob)]
     if not segments:
         return module
     grown, done = [], False
@@ -176,7 +206,7 @@ def add_data(module: bytes, address: int, blob: bytes) -> bytes:
     return join(MODULE, grown)
 
 
-def _segment(address: int, data: bytes) -> bytes:
+def segment(address: int, data: bytes) -> bytes:
     """An active segment of memory 0: flag 0, i32.const ADDRESS, end, bytes."""
     signed = address - (1 << 32) if address >= 1 << 31 else address
     return b"\x00\x41" + sleb(signed) + b"\x0b" + uleb(len(data)) + data
