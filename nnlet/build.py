@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
+import logging
 import os
 import re
 import subprocess
@@ -28,20 +29,22 @@ import nnlet
 from nnlet.errors import BuildError, ModelError, ToolMissing
 from nnlet.fingerprint import fingerprint, forget, is_fresh, mark_fresh
 from nnlet.host import COMPILE_FLAGS, Wasmtime, precompile
-from nnlet.mend import mend
 from nnlet.project import Project
+
+log = logging.getLogger("nnlet")
 
 # What the function can be built for; its component is named after it.
 WORLDS = ("app", "spin-app")
-ENTRY = "nnlet.guest.http"
+ENTRY = "nnlet.entry"
 PACKAGE = Path(nnlet.__file__).parent
 
 # What the host side runs to make the catalogue and the graphs; a change of it makes them anew.
 _MODEL_CODE = ("answers.py", "columns.py", "fields.py", "model.py", "signature.py", "tensor.py")
 _CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
 _GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
-_GUEST_CODE = ("__init__.py", "errors.py", "tensor.py")
-_COMPONENT_CODE = ("mend.py", "wasm.py")  # what changes the component after componentize-py
+_GUEST_CODE = ("__init__.py", "entry.py", "errors.py", "lean.py", "tensor.py")
+# What changes the component after componentize-py.
+_COMPONENT_CODE = ("mend.py", "shrink.py", "wasm.py")
 
 # Folders at the top of a project that hold no code of the function.
 _NOT_IMPORTED = {"nnlet", "benchmarks", "build", "tests"}
@@ -154,7 +157,21 @@ def _componentize(project: Project, product: Path) -> None:
         if done.returncode != 0:
             (project.build / "componentize.log").write_text(done.stdout + done.stderr)
             raise BuildError(_complaint(project, done.stderr))
-        output.write_bytes(mend(output.read_bytes()))
+        output.write_bytes(_finished(output.read_bytes()))
+
+
+def _finished(component: bytes) -> bytes:
+    """What componentize-py made, without its leak; small and quick to start, where we know how."""
+    from nnlet.mend import mend
+    from nnlet.shrink import shrink
+
+    component = mend(component)
+    for improve in (shrink,):
+        try:
+            component = improve(component)
+        except BuildError as exc:
+            log.warning("the function works, but is larger and slower to start than usual: %s", exc)
+    return component
 
 
 def _complaint(project: Project, output: str) -> str:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import add_model
+from test_mend import RUNTIME, component
 
 from nnlet import build as module
 from nnlet.build import Report, Served, build_function, build_graphs, precompiled, silent
 from nnlet.errors import BuildError, ModelError, NnletError, ToolMissing
 from nnlet.host import Wasmtime, find_wasmtime
+from nnlet.mend import mend
 from nnlet.project import Project, find_project
 
 READ = "Reading the models"
@@ -196,3 +198,14 @@ def test_build_sh_is_valid_bash() -> None:
     root = Path(__file__).parent.parent
     for script in (root / "build.sh", root / ".ci" / "run", root / "requirements" / "lock.sh"):
         subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_a_component_that_cannot_be_improved_is_built_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = component(RUNTIME)  # no interpreter in it, but what mend.py looks for
+    assert module._finished(made) == mend(made)
+    warnings = [record.getMessage() for record in caplog.records]
+    for expected in ("0 modules of the component have memory",):
+        (warning,) = (text for text in warnings if expected in text)
+        assert warning.startswith("the function works, but is larger and slower to start")

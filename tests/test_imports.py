@@ -55,6 +55,8 @@ ENDS = {
 ORDER = [
     *(
         "profile",
+        "snapshot",
+        "rehearsal",
         "http",
         "inference",
         "__init__",
@@ -162,6 +164,7 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("tool", {"nnlet.errors"}),
         ("export/metadata", {"nnlet.catalogue", "nnlet.model"}),
         ("export/npm", {"nnlet.build", "nnlet.errors", "nnlet.tool", "nnlet.zig"}),
+        ("wasm", set()),
     ],
 )
 def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:
@@ -175,6 +178,10 @@ def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:
 def test_what_the_guest_shares_with_the_host_weighs_nothing(name: str) -> None:
     of = imports_at_once if name == "__init__" else imports
     assert set(of(PACKAGE / f"{name}.py")) == set()
+
+
+def test_what_makes_imports_lean_imports_next_to_nothing() -> None:
+    assert set(imports(PACKAGE / "lean.py")) == {"__future__", "os", "sys", "types"}
 
 
 def test_no_import_of_nnlet_leads_back() -> None:
