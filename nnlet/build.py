@@ -44,7 +44,15 @@ _CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
 _GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
 _GUEST_CODE = ("__init__.py", "entry.py", "errors.py", "lean.py", "tensor.py")
 # What changes the component after componentize-py.
-_COMPONENT_CODE = ("mend.py", "shrink.py", "wasm.py")
+_COMPONENT_CODE = (
+    "coremodule.py",
+    "instructions.py",
+    "link.py",
+    "mend.py",
+    "merge.py",
+    "shrink.py",
+    "wasm.py",
+)
 
 # Folders at the top of a project that hold no code of the function.
 _NOT_IMPORTED = {"nnlet", "benchmarks", "build", "tests"}
@@ -162,11 +170,12 @@ def _componentize(project: Project, product: Path) -> None:
 
 def _finished(component: bytes) -> bytes:
     """What componentize-py made, without its leak; small and quick to start, where we know how."""
+    from nnlet.link import link
     from nnlet.mend import mend
     from nnlet.shrink import shrink
 
     component = mend(component)
-    for improve in (shrink,):
+    for improve in (shrink, link):
         try:
             component = improve(component)
         except BuildError as exc:

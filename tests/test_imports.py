@@ -165,6 +165,10 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("export/metadata", {"nnlet.catalogue", "nnlet.model"}),
         ("export/npm", {"nnlet.build", "nnlet.errors", "nnlet.tool", "nnlet.zig"}),
         ("wasm", set()),
+        ("coremodule", {"nnlet.wasm"}),
+        ("instructions", {"nnlet.wasm"}),
+        ("merge", {"nnlet.coremodule", "nnlet.instructions", "nnlet.wasm"}),
+        ("link", {"nnlet.coremodule", "nnlet.errors", "nnlet.merge", "nnlet.wasm"}),
     ],
 )
 def test_the_base_imports_only_itself(name: str, allowed: set[str]) -> None:
