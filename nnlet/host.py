@@ -25,8 +25,13 @@ log = logging.getLogger("nnlet")
 
 MINIMUM = (46, 0, 0)
 
-# A timeout needs code that checks for it, so it is asked for when the code is made too.
-COMPILE_FLAGS = ("-Wepoch-interruption=y",)
+COMPILE_FLAGS = (
+    # A timeout needs code that checks for it, so it is asked for when the code is made too.
+    "-Wepoch-interruption=y",
+    # Initial memory of more than 16 MiB that is mostly zeros (sparse weights) would be copied
+    # into every new instance: not with this, up to all that a 32-bit memory can be.
+    "-Omemory-guaranteed-dense-image-size=4294967296",
+)
 
 _QUIET = {"RUST_BACKTRACE": "0", "RUST_LIB_BACKTRACE": "0"}
 
