@@ -116,8 +116,9 @@ def test_limits_and_provider_reach_the_command() -> None:
     )
     for flag in ("--addr=127.0.0.1:3000", "-Wmax-memory-size=1048576", "-Wtimeout=7s", "-Sfake"):
         assert flag in new
-    assert "--max-concurrent-requests=3" in new
-    assert "--max-concurrent-requests=3" not in old
+    for flag in ("--max-concurrent-requests=3", "-Opooling-total-stacks=6"):
+        assert flag in new
+        assert flag not in old
 
 
 def test_a_server_answers_and_is_gone_afterwards(
