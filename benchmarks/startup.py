@@ -1,10 +1,12 @@
-"""The function's component: its size, its start, a fresh instance, memory per instance.
+"""What a start costs: the component's size, a cold start, a fresh instance, memory.
 
     python -m benchmarks.startup             writes results/startup.json
     python -m benchmarks.startup --quick     one short round, nothing written
 
-Twice: with the models of the other benchmarks, and with one more beside them that has 50 MB of
-weights and is not asked. What a start costs must not depend on weights that are not used.
+The function as it is built, the same as componentize-py makes it (mended, but neither shrunk nor
+linked), and FastAPI with one worker. Each twice: with the models of the other benchmarks, and
+with one more beside them that has 50 MB of weights and is not asked. What a start costs must not
+depend on weights that are not used.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
+import re
+import shutil
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -24,35 +30,40 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import machine
 from benchmarks.function import note
+from benchmarks.peers.fastapi_uvicorn import FastAPI
 from benchmarks.peers.nnlet_function import Function
 from benchmarks.report import RESULTS, Measure, Report
 from benchmarks.served import ROOT, Served, repository
+from nnlet import build
 from nnlet.errors import NnletError
-from nnlet.host import Address, Limits, free_port, serve_command
-from nnlet.load import Request, ask, load
+from nnlet.host import free_port
+from nnlet.load import Request, ask, client, load
 from nnlet.memory import memory
+from nnlet.mend import mend
 from nnlet.process import Child
 from nnlet.wasm import COMPONENT, CUSTOM, DATA, MODULE, sections
 
 WORK = ROOT / "build" / "benchmarks" / "startup"
 RESULT = RESULTS / "startup.json"
-SUBJECT = "nnlet, compiled"
 PATIENCE = 30  # seconds that a server may take to start
-INSTANCES = 8
+INSTANCES = 4
 HEAVY = 3540  # 3540 x 3540 numbers in float32: 50 MB
+MODELS = (("small models", False), ("beside 50 MB of weights", True))
+REUSED = re.compile("--max-instance-reuse-count=")
 MODULES, COMPONENTS = 1, 4  # sections of a component that hold others
 CODE = 10  # section of a core module
 
 MEASURES = (
-    Measure("component", "component", "MB"),
-    Measure("component_gzip", "component, gzip", "MB"),
+    Measure("component", "component without models", "MB"),
+    Measure("component_gzip", "component without models, gzip", "MB"),
     Measure("code", "code", "MB", drawn=False),
     Measure("data", "memory image, without zeros", "MB", drawn=False),
     Measure("custom", "custom sections", "MB", drawn=False),
     Measure("first", "spawned to first answer", "ms"),
     Measure("fresh_p50", "a fresh instance for every request, p50", "ms"),
     Measure("fresh_p99", "a fresh instance for every request, p99", "ms", drawn=False),
-    Measure("one", "memory with one instance, PSS", "MiB"),
+    Measure("rss", "memory with one instance after load, RSS", "MiB"),
+    Measure("pss", "memory with one instance after load, PSS", "MiB"),
     Measure("further", "each further instance after load, PSS", "MiB"),
 )
 
@@ -65,53 +76,75 @@ class Plan:
     seconds: int = 2
 
 
-@dataclass
-class Subject:
-    """A function that is built, and the model in it that is asked."""
+@dataclass(frozen=True)
+class Models:
+    """A model repository, and the model in it that is asked."""
 
     name: str
-    heavy: bool
-    function: Function = field(default_factory=lambda: Function("compiled"))
+    folder: Path
+    asked: Served
 
-    def prepare(self) -> None:
-        """Build it."""
-        work = WORK / self.name.replace(" ", "-")
-        models = work / "models"
-        self.asked: Served = repository(models)[-1]
-        if self.heavy:
-            path = models / "heavy" / "1" / "model.onnx"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            onnx.save(heavy_model(), path)
-        self.function.prepare(models, work)
 
-    @contextlib.contextmanager
-    def serving(self, reused: bool) -> Iterator[tuple[Child, int, float]]:
-        """The server, its port, and the seconds from spawning it to its first right answer."""
-        port = free_port()
-        function = self.function
-        command = serve_command(
-            *(function.tool, function.served.precompiled, Address(port=port)),
-            *(function.provider, Limits()),
-        )
-        if not reused:
-            command = [
-                "--max-instance-reuse-count=1" if "instance-reuse" in word else word
-                for word in command
-            ]
-        began = time.perf_counter()
-        with Child(command, WORK / "server.log", function.provider.environment()) as child:
-            answer = _first_answer(child, port, self.request)
-            seconds = time.perf_counter() - began
-            self.asked.check_json(answer)
-            yield child, port, seconds
+class Subject(Protocol):
+    """A server, of which a start is measured."""
+
+    def prepare(self, models: Path, work: Path) -> None:
+        """What is done once before serving the repository `models`. Not timed."""
+
+    def start(self, port: int, log: Path) -> Child:
+        """Spawn the server and return at once, ready or not. Timed."""
+
+    def json(self, model: Served) -> Request:
+        """One row as JSON."""
+
+
+class Unshrunk(Function):
+    """The function as componentize-py makes it."""
+
+    def prepare(self, models: Path, work: Path) -> None:
+        with mock.patch.multiple(build, ENTRY="nnlet.guest.http", _finished=mend):
+            super().prepare(models, work)
+
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    "nnlet, compiled": lambda: Function("compiled"),
+    "unshrunk": lambda: Unshrunk("compiled"),
+    "FastAPI, 1 worker": lambda: FastAPI(1),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A subject that serves these models."""
+
+    name: str
+    models: Models
+    subject: Subject
 
     @property
     def request(self) -> Request:
         """What is asked, as JSON."""
-        return self.function.json(self.asked)
+        return self.subject.json(self.models.asked)
 
+    @contextlib.contextmanager
+    def serving(self, fresh: bool = False) -> Iterator[tuple[Child, int, float]]:
+        """The server, its port, and the seconds from spawning it to its first right answer."""
+        port, log = free_port(), WORK / "server.log"
+        began = time.perf_counter()
+        with self._start_fresh(port, log) if fresh else self.subject.start(port, log) as child:
+            answer = _first_answer(child, port, self.request)
+            seconds = time.perf_counter() - began
+            self.models.asked.check_json(answer)
+            yield child, port, seconds
 
-SUBJECTS = (("small models", False), ("beside 50 MB of weights", True))
+    def _start_fresh(self, port: int, log: Path) -> Child:
+        """The function, with an instance of its own for every request."""
+        assert isinstance(self.subject, Function)
+        command = [
+            "--max-instance-reuse-count=1" if REUSED.match(word) else word
+            for word in self.subject.command(port)
+        ]
+        return Child(command, log, self.subject.provider.environment())
 
 
 def heavy_model() -> onnx.ModelProto:
@@ -128,26 +161,49 @@ def heavy_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+def make_models(name: str, heavy: bool) -> Models:
+    """A repository under WORK."""
+    folder = WORK / name.replace(" ", "-") / "models"
+    shutil.rmtree(folder, ignore_errors=True)
+    asked = repository(folder)[-1]
+    if heavy:
+        path = folder / "heavy" / "1" / "model.onnx"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(heavy_model(), path)
+    return Models(name, folder, asked)
+
+
 def measure(plan: Plan) -> Report:
-    """Build the subjects, then measure them in turns."""
-    subjects = [Subject(name, heavy) for name, heavy in SUBJECTS]
-    for subject in subjects:
-        note(f"building: {subject.name}")
-        subject.prepare()
-    report = Report(MEASURES, subjects[0].function.versions(), vars(plan) | {"further": INSTANCES})
-    for subject in subjects:
-        _measure_size(report, subject)
+    """Build everything, then measure in turns."""
+    prepared = list(_prepare())
+    versions = Function("compiled").versions() | FastAPI(1).versions()
+    report = Report(MEASURES, versions, vars(plan) | {"further": INSTANCES, "client": client()})
+    for item in prepared:
+        _measure_size(report, item)
     for number in range(1, plan.rounds + 1):
         report.busy.append(machine.busy(1))
-        for subject in subjects:
-            note(f"round {number} of {plan.rounds}: {subject.name}")
-            _measure_start(report, subject, plan)
-            _measure_memory(report, subject)
+        for item in prepared:
+            note(f"round {number} of {plan.rounds}: {item.name}, {item.models.name}")
+            _measure_cold(report, item)
+            if isinstance(item.subject, Function):
+                _measure_fresh(report, item, plan)
+                _measure_further(report, item)
     return report
 
 
-def _measure_size(report: Report, subject: Subject) -> None:
-    content = subject.function.served.component.path.read_bytes()
+def _prepare() -> Iterator[Prepared]:
+    for models in (make_models(name, heavy) for name, heavy in MODELS):
+        for name, make in SUBJECTS.items():
+            note(f"preparing {name}, {models.name}")
+            subject = make()
+            subject.prepare(models.folder, models.folder.parent / name.replace(", ", "-"))
+            yield Prepared(name, models, subject)
+
+
+def _measure_size(report: Report, item: Prepared) -> None:
+    if not isinstance(item.subject, Function):
+        return
+    content = (item.subject.project.build / "app.wasm").read_bytes()
     sizes = section_sizes(content)
     for key, size in (
         ("component", len(content)),
@@ -156,7 +212,7 @@ def _measure_size(report: Report, subject: Subject) -> None:
         ("data", sizes.get(DATA, 0)),
         ("custom", sizes.get(CUSTOM, 0)),
     ):
-        report.add(SUBJECT, subject.name, key, size / 1e6)
+        report.add(item.name, item.models.name, key, size / 1e6)
 
 
 def section_sizes(component: bytes) -> dict[int, int]:
@@ -176,26 +232,33 @@ def section_sizes(component: bytes) -> dict[int, int]:
     return sizes
 
 
-def _measure_start(report: Report, subject: Subject, plan: Plan) -> None:
-    with subject.serving(reused=False) as (_, port, seconds):
-        report.add(SUBJECT, subject.name, "first", seconds * 1000)
-        load(port, subject.request, connections=1, seconds=1)  # warm-up, not counted
-        found = load(port, subject.request, connections=1, seconds=plan.seconds)
+def _measure_cold(report: Report, item: Prepared) -> None:
+    with item.serving() as (child, port, seconds):
+        load(port, item.request, connections=1, seconds=1)
+        used = memory(child.pid)
+    report.add(item.name, item.models.name, "first", seconds * 1000)
+    report.add(item.name, item.models.name, "rss", used.rss)
+    report.add(item.name, item.models.name, "pss", used.pss)
+
+
+def _measure_fresh(report: Report, item: Prepared, plan: Plan) -> None:
+    with item.serving(fresh=True) as (_, port, _):
+        load(port, item.request, connections=1, seconds=1)  # warm-up, not counted
+        found = load(port, item.request, connections=1, seconds=plan.seconds)
     if found.failed:
         raise SystemExit(f"Error: {found.failed} requests failed")
-    report.add(SUBJECT, subject.name, "fresh_p50", found.p50_ms)
-    report.add(SUBJECT, subject.name, "fresh_p99", found.p99_ms)
+    report.add(item.name, item.models.name, "fresh_p50", found.p50_ms)
+    report.add(item.name, item.models.name, "fresh_p99", found.p99_ms)
 
 
-def _measure_memory(report: Report, subject: Subject) -> None:
-    with subject.serving(reused=True) as (child, port, _):
-        load(port, subject.request, connections=1, seconds=1)
+def _measure_further(report: Report, item: Prepared) -> None:
+    with item.serving() as (child, port, _):
+        load(port, item.request, connections=1, seconds=1)
         one = memory(child.pid).pss
-        _at_once(port, subject.request, 1 + INSTANCES)
-        load(port, subject.request, connections=1 + INSTANCES, seconds=1)
+        _at_once(port, item.request, 1 + INSTANCES)
+        load(port, item.request, connections=1 + INSTANCES, seconds=1)
         many = memory(child.pid).pss
-    report.add(SUBJECT, subject.name, "one", one)
-    report.add(SUBJECT, subject.name, "further", (many - one) / INSTANCES)
+    report.add(item.name, item.models.name, "further", (many - one) / INSTANCES)
 
 
 def _at_once(port: int, request: Request, count: int) -> None:

@@ -27,17 +27,17 @@ class Function:
         self.project = Project(work / "project")
         self.project.root.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "app.py", self.project.app)
-        for source, copy in ((ROOT / "wit", self.project.wit), (models, self.project.models)):
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(source, copy)
+        shutil.rmtree(self.project.models, ignore_errors=True)
+        shutil.copytree(models, self.project.models)
         self.served, self.provider = self.make(self.project, self.tool, silent)
 
     def start(self, port: int, log: Path) -> Child:
+        return Child(self.command(port), log, self.provider.environment())
+
+    def command(self, port: int) -> list[str]:
+        """What is spawned."""
         address = Address(port=port)
-        command = serve_command(
-            self.tool, self.served.precompiled, address, self.provider, Limits()
-        )
-        return Child(command, log, self.provider.environment())
+        return serve_command(self.tool, self.served.precompiled, address, self.provider, Limits())
 
     def raw(self, model: Served) -> Request:
         headers = (("Inference-Header-Content-Length", "0"),)
