@@ -10,6 +10,7 @@ from nnlet.compiler.emit import CModule, emit
 from nnlet.compiler.epilogue import fuse_epilogues
 from nnlet.compiler.fuse import drop_unread, fuse_maps
 from nnlet.compiler.graph import Graph
+from nnlet.compiler.integers import use_integers
 from nnlet.compiler.load import from_proto, load
 from nnlet.compiler.lower import lower
 from nnlet.compiler.memory import Plan, plan
@@ -22,7 +23,7 @@ from nnlet.model import ModelSpec
 __all__ = ["CModule", "compile_models", "compile_protos"]
 
 # Graph -> Graph, then Program -> Program, in this order.
-GRAPH_PASSES = (drop_unused, name_constants, fold_batch_norms, fold_pads)
+GRAPH_PASSES = (drop_unused, name_constants, fold_batch_norms, fold_pads, use_integers)
 PASSES = (drop_unread, fuse_epilogues, fuse_maps)
 
 

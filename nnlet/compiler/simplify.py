@@ -53,7 +53,7 @@ def name_constants(graph: Graph) -> Graph:
 
 def fold_batch_norms(graph: Graph) -> Graph:
     """A BatchNormalization with constant parameters becomes part of the weights before it."""
-    reads = _reads(graph)
+    reads = reads_of(graph)
     made = {node.outputs[0]: n for n, node in enumerate(graph.nodes)}
     nodes: list[Node | None] = list(graph.nodes)
     constants = dict(graph.constants)
@@ -76,7 +76,7 @@ def fold_batch_norms(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(n for n in nodes if n is not None), constants=constants)
 
 
-def _reads(graph: Graph) -> Counter[str]:
+def reads_of(graph: Graph) -> Counter[str]:
     """How often each name is read, as an output of the graph and by subgraphs too."""
     reads = Counter(port.name for port in graph.outputs)
     for node in graph.nodes:
@@ -147,7 +147,7 @@ _SCALABLE = {"Conv": _scaled_conv, "ConvTranspose": _scaled_conv, "Gemm": _scale
 
 def fold_pads(graph: Graph) -> Graph:
     """A Pad that puts zeros around an image becomes part of the Conv behind it."""
-    reads = _reads(graph)
+    reads = reads_of(graph)
     made = {node.outputs[0]: n for n, node in enumerate(graph.nodes)}
     nodes: list[Node | None] = list(graph.nodes)
     for n, node in enumerate(graph.nodes):

@@ -226,6 +226,7 @@ OPS: dict[str, Op] = {
     "QLinearConv": Op(quantized_linear.qlinear_conv),
     "QLinearMatMul": Op(quantized_linear.qlinear_matmul),
     "QuantizeLinear": Op(quantize.quantize_linear, half=True),
+    "com.microsoft.QGemm": Op(quantized_linear.qgemm),
     "com.microsoft.QLinearAdd": Op(quantize.qlinear),
     "com.microsoft.QLinearLeakyRelu": Op(quantize.qlinear),
     "com.microsoft.QLinearMul": Op(quantize.qlinear),

@@ -1,7 +1,8 @@
 """Matrix products and convolutions of quantized integers.
 
-Both factors become 32-bit integers with their zero points taken off; the sums are unsigned,
-so that they wrap, and read as signed.
+With constant weights and parameters they are those of integer.py. Else both factors become
+32-bit integers with their zero points taken off; the sums are unsigned, so that they wrap, and
+read as signed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nnlet.compiler.dims import Dim
+from nnlet.compiler.ops import integer
 from nnlet.compiler.ops.conv import convolve
 from nnlet.compiler.ops.linear import multiply
 from nnlet.compiler.ops.quantize import saturated
@@ -31,6 +33,9 @@ def matmul_integer(s: Site) -> None:
 
 def qlinear_matmul(s: Site) -> None:
     """https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html"""
+    known = integer.Parameters.of(s, (0, 1, 2), (3, 4, 5), (6, 7), 8, 1)
+    if known and integer.multiply(s, s.input(0), known.weights, known):
+        return
     a = _centered(s, s.input(0), _per_row(s, s.input(2)))
     b = _centered(s, s.input(3), s.input(5))
     scales = [_per_row(s, s.input(1)), s.input(4), _per_row(s, s.input(6))]
@@ -46,12 +51,29 @@ def conv_integer(s: Site) -> None:
 
 def qlinear_conv(s: Site) -> None:
     """https://onnx.ai/onnx/operators/onnx__QLinearConv.html"""
+    known = integer.Parameters.of(s, (0, 1, 2), (3, 4, 5), (6, 7), 8, 0)
+    if known and integer.convolve(s, s.input(0), s.input(3), known):
+        return
     rank = s.input(0).rank
     x = _centered(s, s.input(0), s.input(2))
     w = _centered(s, s.input(3), _per_filter(s, s.input(5), rank))
     bias = _centered(s, s.input(8), None) if s.has_input(8) else None
     scales = [s.input(1), _per_filter(s, s.input(4), rank - 1), s.input(6)]
     _requantize(s, convolve(s, x, w, bias, _sums(s)), scales, s.input(7))
+
+
+def qgemm(s: Site) -> None:
+    """https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+
+    In the form that quantized.py makes of Gemm: constant weights, an 8-bit result.
+    """
+    trans_b = bool(s.attr("transB", 0))
+    known = integer.Parameters.of(s, (0, 1, 2), (3, 4, 5), (7, 8), 6, 0 if trans_b else 1)
+    if s.attr("transA", 0) or float(s.attr("alpha", 1.0)) != 1 or not known:
+        s.unsupported("transA, alpha, or parameters that are not constant")
+    b = known.weights.T if trans_b else known.weights
+    if not integer.multiply(s, s.input(0), b, known):
+        s.unsupported(f"weights of shape {list(b.shape)}")
 
 
 def _centered(s: Site, x: Value, zero: Value | None) -> Value:

@@ -1,0 +1,183 @@
+"""Convolutions and matrix products of 8-bit integers with constant weights: qconv.c and qgemm.c.
+
+`Parameters.of` says whether a node can be computed so; the weights are packed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnlet.compiler import dims as d
+from nnlet.compiler.dims import Dim
+from nnlet.compiler.graph import Array
+from nnlet.compiler.ops.channels import channels_of, kernel_of
+from nnlet.compiler.ops.window import Window, c_windows, windows
+from nnlet.compiler.program import NUMPY, Value
+from nnlet.compiler.site import Site
+from nnlet.tensor import DATATYPES, DataType
+
+INT16, INT32 = DATATYPES["INT16"], DATATYPES["INT32"]
+BYTES = frozenset({"INT8", "UINT8"})
+ROWS = 4  # quantized.h: Q_ROWS
+COLUMNS = 8  # qgemm.c: QGEMM_COLUMNS
+MAX_DEPTH = 2**15  # products of 9 and 8 bits in a sum of 32: so many, and a bias, at most
+COPY_BYTES = 192 << 10  # of an image as pairs: a part of an L2 cache
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What quantizes the factors and the result, all of it constant.
+
+    The result is round((sum + bias) * scale) + zero in `dtype`, where the sum is of (x - x_zero)
+    times `weights`, which fit 8 bits with their zero points taken off.
+    """
+
+    x_zero: int
+    weights: Array
+    bias: Array | None
+    scale: Array  # of the whole, or of each filter or column
+    zero: int
+    dtype: DataType
+
+    @staticmethod
+    def of(
+        s: Site,
+        x: tuple[int, int, int],
+        w: tuple[int, int, int],
+        y: tuple[int, int],
+        bias: int,
+        axis: int,
+    ) -> Parameters | None:
+        """From the inputs at these places: x, scale, zero point; w, scale, zero point; scale
+        and zero point of y; bias. Weights have a scale for each index of `axis`, or one."""
+        places = (*x[1:], *w, *y)
+        if not all(s.has_input(n) and s.const(n) is not None for n in places):
+            return None
+        if s.has_input(bias) and s.const(bias) is None:
+            return None
+        zero_x, scale_y, zero_y = (np.asarray(s.const(n)) for n in (x[2], *y))
+        zero_w = np.asarray(s.const(w[2]))
+        if not all(p.size == 1 for p in (np.asarray(s.const(x[1])), zero_x, scale_y, zero_y)):
+            return None
+        to = s.input(y[1]).dtype
+        if s.input(x[0]).dtype.name not in BYTES or to.name not in BYTES:
+            return None
+        weights = centered(np.asarray(s.const(w[0])), zero_w, axis)
+        scale_x, scale_w = np.float32(s.const(x[1])), np.asarray(s.const(w[1]), np.float32)
+        return weights and Parameters(
+            int(zero_x),
+            weights[0],
+            s.const(bias),
+            (scale_x * scale_w / np.float32(scale_y)).reshape(-1),
+            int(zero_y),
+            to,
+        )
+
+    def result(self, s: Site, count: int, padded: int) -> str:
+        """C text of the q_result for `count` filters or columns, room for `padded`."""
+        info = np.iinfo(NUMPY[self.dtype.name])
+        scale = np.zeros(padded, np.float32)
+        scale[:count] = self.scale
+        bias = "0"
+        if self.bias is not None:
+            filled = np.zeros(padded, np.int32)
+            filled[:count] = self.bias.reshape(-1)
+            bias = s.pointer(s.value_of(filled))
+        scales = s.pointer(s.value_of(scale))
+        return f"(q_result){{{bias}, {scales}, {self.zero}, {info.min}, {info.max}}}"
+
+
+def centered(weights: Array, zero: Array, axis: int) -> tuple[Array] | None:
+    """(weights - zero,) in 8 bits; None where they do not fit."""
+    if weights.dtype not in (np.int8, np.uint8):
+        return None
+    if zero.size > 1:
+        zero = zero.reshape(-1, *[1] * (weights.ndim - 1 - axis % weights.ndim))
+    difference = weights.astype(np.int16) - zero.astype(np.int16)
+    if difference.size and (difference.min() < -128 or difference.max() > 127):
+        return None
+    return (difference.astype(np.int8),)
+
+
+# -- convolutions ---------------------------------------------------------------------------------
+
+
+def convolve(s: Site, x: Value, w: Value, p: Parameters) -> bool:
+    """Output 0 as the convolution of x with weights; False if its shape is not for qconv.c."""
+    depth = int(np.prod(p.weights.shape[1:]))
+    if x.rank not in (3, 4) or w.rank != x.rank or depth > MAX_DEPTH:
+        return False
+    c = channels_of(s, x, w)
+    axes = windows(s, x.dims[2:], kernel_of(s, w))
+    if p.bias is not None:
+        s.same(p.bias.size, c.out, "elements of the bias and output channels")
+    kernel = p.weights.shape[2:]
+    across, taps = axes[-1], kernel[-1]
+    pairs, steps = -(-p.weights.shape[1] // 2), -(-p.weights.shape[1] // 2) * int(np.prod(kernel))
+    span = d.ceildiv(across.out, 4) * 4 + (taps - 1) * across.dilation // across.stride
+    lines, height = _strip(axes[0], kernel[0], 4 * pairs * across.stride * span)
+    if len(axes) == 1:
+        lines, height = 1, 1
+    y = s.output(0, p.dtype, (c.batch, c.out, *(a.out for a in axes)))
+    copy = s.scratch(INT16, (pairs, height, across.stride, span, 2))
+    filters = p.weights.shape[0]
+    s.call(
+        "qconv.qconv", (), s.raw(y), s.raw(x), s.value_of(pack_filters(p.weights, c.groups)),
+        copy, s.scratch(INT32, (steps,)), c_windows(axes), lines, height, span, *c.arguments(),
+        x.dtype.kind == "u", p.x_zero, p.result(s, filters, filters),
+    )  # fmt: skip
+    return True
+
+
+def _strip(down: Window, taps: int, row_bytes: Dim) -> tuple[Dim, Dim]:
+    """How many lines of outputs to make at a time, and how many rows of the image those see: as
+    many as fit COPY_BYTES."""
+    reach = (taps - 1) * down.dilation
+    rows = d.maximum(d.floordiv(COPY_BYTES, row_bytes) - reach - 1, 0)
+    lines = d.maximum(1, d.minimum(down.out, d.floordiv(rows, down.stride) + 1))
+    return lines, (lines - 1) * down.stride + reach + 1
+
+
+def pack_filters(weights: Array, groups: int) -> Array:
+    """weights[groups * filters, channels, taps...] as qconv.c has them: groups, panels of 4
+    filters, channel pairs, taps, and then filters and the two of a pair; zeros fill up."""
+    filters, channels = weights.shape[0] // groups, weights.shape[1]
+    panels, pairs = -(-filters // ROWS), -(-channels // 2)
+    full = np.zeros((groups, panels * ROWS, pairs * 2, int(np.prod(weights.shape[2:]))), np.int8)
+    full[:, :filters, :channels] = weights.reshape(groups, filters, channels, -1)
+    split = full.reshape(groups, panels, ROWS, pairs, 2, -1)
+    return np.ascontiguousarray(split.transpose(0, 1, 3, 5, 2, 4)).reshape(-1)
+
+
+# -- matrix products ------------------------------------------------------------------------------
+
+
+def multiply(s: Site, a: Value, b: Array, p: Parameters) -> bool:
+    """Output 0 as a[..., m, k] b[k, n]; False if their shapes are not for qgemm.c."""
+    if a.rank < 2 or b.ndim != 2 or b.shape[0] > MAX_DEPTH or p.scale.size not in (1, b.shape[1]):
+        return False
+    k, n = b.shape
+    s.same(a.dims[-1], k, "the inner dimensions")
+    if p.bias is not None:
+        s.same(p.bias.size, n, "elements of the bias and columns")
+    s.flush()
+    y = s.output(0, p.dtype, (*a.dims[:-1], n))
+    columns = -(-n // COLUMNS) * COLUMNS
+    s.call(
+        "qgemm.qgemm", (), s.raw(y), s.raw(a), s.value_of(pack_columns(b)),
+        s.scratch(INT16, (ROWS, 2 * -(-k // 2))), d.product(a.dims[:-1]), n, k,
+        a.dtype.kind == "u", p.x_zero, p.result(s, n, columns),
+    )  # fmt: skip
+    return True
+
+
+def pack_columns(b: Array) -> Array:
+    """b[k, n] in strips of 8 columns: pairs of k, then columns and the two of a pair."""
+    k, n = b.shape
+    strips, pairs = -(-n // COLUMNS), -(-k // 2)
+    full = np.zeros((pairs * 2, strips * COLUMNS), np.int8)
+    full[:k, :n] = b
+    split = full.reshape(pairs, 2, strips, COLUMNS)
+    return np.ascontiguousarray(split.transpose(2, 0, 3, 1)).reshape(-1)
