@@ -15,25 +15,7 @@ static inline gemm_epilogue gemm_from(gemm_epilogue e, idx row, idx at) {
   return e;
 }
 
-// y[rows, n] = the epilogue of a[rows, k], packed, and b[k, n], packed.
-static void gemm_strips(f32 *y, idx ldy, const f32 *a, const f32 *b, idx rows, idx n, idx k,
-                        gemm_epilogue e) {
-  for (idx j = 0, columns; j < n; j += columns) {
-    columns = n - j < GEMM_STRIP ? n - j : GEMM_STRIP;
-    const idx ldb = (columns + 3) & ~(idx)3;
-    idx k0 = 0, depth;
-    do {
-      depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
-      gemm_columns(y + j, ldy, a, b + j * k + k0 * ldb, ldb, rows, columns, k, k0, depth,
-                   gemm_part(e, y + j, k0 == 0, k0 + depth == k));
-      k0 += depth;
-    } while (k0 < k);
-    if (e.column) e.column += columns;
-    if (e.add) e.add += columns;
-  }
-}
-
-// The same for b whose element (l, j) lies at l * bs[0] + j * bs[1]. `block` is scratch for
+// gemm_strips for b whose element (l, j) lies at l * bs[0] + j * bs[1]. `block` is scratch for
 // [GEMM_DEPTH, GEMM_BLOCK] of it.
 static void gemm_blocks(f32 *y, idx ldy, const f32 *a, const f32 *b, const idx *bs, f32 *block,
                         idx rows, idx n, idx k, gemm_epilogue e) {

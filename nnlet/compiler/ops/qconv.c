@@ -86,7 +86,7 @@ static void qconv_offsets(i32 *to, idx channels, nn_window h, nn_window w, idx h
 static inline void qconv_tile(i32x4 *sums, const i8 *weights, const i16 *p, const i16 *q,
                               const i32 *offsets, idx steps) {
   for (; steps >= 2; steps -= 2, weights += 16, offsets += 2) {
-    GEMM_OPAQUE(weights);
+    NN_OPAQUE(weights);
     const i16x8 p0 = *(const i16x8 *)(p + offsets[0]), q0 = *(const i16x8 *)(q + offsets[0]);
     const i16x8 p1 = *(const i16x8 *)(p + offsets[1]), q1 = *(const i16x8 *)(q + offsets[1]);
     const i16x8 w0 = q_widen(weights), w1 = q_widen(weights + 8);

@@ -4,6 +4,8 @@
 #ifndef NN_RECURRENT
 #define NN_RECURRENT
 
+#include "gemm.h"
+
 // Activation functions; alpha and beta are what ONNX calls so.
 enum {
   RNN_AFFINE,
@@ -35,11 +37,37 @@ typedef struct {
   rnn_function functions[3];
 } rnn_direction;
 
-// Weights of the state lie in panels of so many columns, the last one filled up with zeros: a
-// panel is read from front to back once a step, and its sums fit the registers together with as
-// many weights (Cranelift loads all that a round of a loop reads before it computes).
-enum { RNN_PANEL = 24 };
+// How weights of the state lie. In panels of 8 columns, the last one filled up with zeros: any
+// type, any batch. For f32, constant weights and one sequence in blocks of 4 rows and 8 columns,
+// rows of blocks one after the other, both filled up with zeros. For f32, constant weights and any
+// batch packed as gemm.h has it.
+enum { RNN_PANELS, RNN_BLOCKS, RNN_PACKED };
+enum { RNN_PANEL = 8, RNN_DEPTH = 4 };
 static inline idx rnn_padded(idx n) { return (n + RNN_PANEL - 1) / RNN_PANEL * RNN_PANEL; }
+
+// y[n] = bias[n] + x[k] w[k, n] for w in blocks. Each round brings four rows of w to eight sums that
+// wait in memory: nothing is carried from round to round, so nothing is copied between registers.
+static void rnn_product_blocks(f32 *restrict y, const f32 *restrict x, const f32 *restrict w,
+                               const f32 *restrict bias, idx n, idx k) {
+  const f32 *from = bias;
+  for (idx l = 0; l < k; l += RNN_DEPTH, from = y) {
+    const f32x4 x0 = SPLAT(f32)(x[l]);
+    const f32x4 x1 = SPLAT(f32)(l + 1 < k ? x[l + 1] : 0);
+    const f32x4 x2 = SPLAT(f32)(l + 2 < k ? x[l + 2] : 0);
+    const f32x4 x3 = SPLAT(f32)(l + 3 < k ? x[l + 3] : 0);
+    for (idx j = 0; j < n; j += RNN_PANEL, w += RNN_DEPTH * RNN_PANEL) {
+      NN_OPAQUE(w);
+      f32x4 low = MADD(f32)(gemm_load(w), x0, gemm_load(from + j));
+      f32x4 high = MADD(f32)(gemm_load(w + 4), x0, gemm_load(from + j + 4));
+      low = MADD(f32)(gemm_load(w + 8), x1, low);
+      high = MADD(f32)(gemm_load(w + 12), x1, high);
+      low = MADD(f32)(gemm_load(w + 16), x2, low);
+      high = MADD(f32)(gemm_load(w + 20), x2, high);
+      gemm_store(y + j, MADD(f32)(gemm_load(w + 24), x3, low));
+      gemm_store(y + j + 4, MADD(f32)(gemm_load(w + 28), x3, high));
+    }
+  }
+}
 
 // The time that a sequence is at in a step, or -1 behind its end
 static inline idx rnn_time(const rnn_direction *d, idx step, idx b) {
@@ -50,9 +78,9 @@ static inline idx rnn_time(const rnn_direction *d, idx step, idx b) {
 #endif
 
 // y[rows, n] = bias[n] + x[rows, k] w[k, n], w in panels and n a whole number of them
-static void NAME(rnn_product)(T *restrict y, idx y_step, const T *restrict x, idx x_step,
-                              const T *restrict w, const T *restrict bias, idx rows, idx n,
-                              idx k) {
+static void NAME(rnn_product_panels)(T *restrict y, idx y_step, const T *restrict x, idx x_step,
+                                     const T *restrict w, const T *restrict bias, idx rows, idx n,
+                                     idx k) {
   enum { LANES = 16 / sizeof(T), VECTORS = RNN_PANEL / LANES };
   for (idx start = 0; start < n; start += RNN_PANEL, w += k * RNN_PANEL) {
     for (idx r = 0; r < rows; r++) {
@@ -65,6 +93,21 @@ static void NAME(rnn_product)(T *restrict y, idx y_step, const T *restrict x, id
       }
       memcpy(y + r * y_step + start, sums, sizeof sums);
     }
+  }
+}
+
+// The same for w that lies as `layout` says; `room` is for x, packed.
+static inline void NAME(rnn_product)(i32 layout, T *y, idx y_step, const T *x, idx x_step,
+                                     const T *w, const T *bias, T *room, idx rows, idx n, idx k) {
+  if (layout == RNN_BLOCKS) {
+    rnn_product_blocks((f32 *)y, (const f32 *)x, (const f32 *)w, (const f32 *)bias, n, k);
+  } else if (layout == RNN_PACKED) {
+    gemm_epilogue e = GEMM_PLAIN;
+    e.column = (const f32 *)bias;
+    gemm_pack_a((f32 *)room, (const f32 *)x, x_step, 1, rows, k);
+    gemm_strips((f32 *)y, y_step, (const f32 *)room, (const f32 *)w, rows, n, k, e);
+  } else {
+    NAME(rnn_product_panels)(y, y_step, x, x_step, w, bias, rows, n, k);
   }
 }
 
@@ -130,13 +173,13 @@ static void NAME(rnn_emit)(T *restrict y, const T *restrict h, const rnn_directi
 }
 
 // In the following, h and c [batch, hidden] are the states, x the input's part of all gates,
-// w and bias the state's part in panels, and `gates` room for both.
+// w and bias the state's part in that layout, `gates` is room for both and `room` for h, packed.
 
-static void NAME(rnn)(T *restrict y, T *restrict h, T *restrict gates, const T *restrict x,
+static void NAME(rnn)(i32 layout, T *restrict y, T *restrict h, T *restrict gates, T *restrict room, const T *restrict x,
                       const T *restrict w, const T *restrict bias, const rnn_direction *d) {
   const idx n = d->hidden, row = rnn_padded(n);
   for (idx step = 0; step < d->steps; step++) {
-    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, row, n);
+    NAME(rnn_product)(layout, gates, row, h, n, w, bias, room, d->batch, row, n);
     for (idx b = 0; b < d->batch; b++) {
       const idx time = rnn_time(d, step, b);
       if (time >= 0) {
@@ -151,42 +194,41 @@ static void NAME(rnn)(T *restrict y, T *restrict h, T *restrict gates, const T *
   }
 }
 
-// One step of one sequence: gates z, r in s and the candidate in g
-static void NAME(gru_step)(T *restrict h, T *restrict s, T *restrict g, const T *restrict x,
-                           const T *restrict w, const T *restrict bias, const rnn_direction *d) {
-  const idx n = d->hidden;
-  const T *z = s;
-  T *r = s + n;
-  for (idx i = 0; i < 2 * n; i++) s[i] += x[i];
-  NAME(rnn_activate)(s, 2 * n, d->clip, d->functions[0]);
-  if (d->linear_before_reset) {
-    for (idx i = 0; i < n; i++) g[i] = x[2 * n + i] + bias[i] + r[i] * g[i];
-  } else {
-    for (idx i = 0; i < n; i++) r[i] *= h[i];
-    NAME(rnn_product)(g, 0, r, 0, w, bias, 1, rnn_padded(n), n);
-    for (idx i = 0; i < n; i++) g[i] += x[2 * n + i];
-  }
-  NAME(rnn_activate)(g, n, d->clip, d->functions[1]);
-  for (idx i = 0; i < n; i++) h[i] = (1 - z[i]) * g[i] + z[i] * h[i];
-}
-
 // The candidate has weights (and a bias) of its own, except that linear_before_reset has its
 // state's part among the other gates' and keeps the input's bias here.
-static void NAME(gru)(T *restrict y, T *restrict h, T *restrict gates, const T *restrict x,
-                      const T *restrict w, const T *restrict bias, const T *restrict candidate_w,
-                      const T *restrict candidate_bias, const rnn_direction *d) {
+static void NAME(gru)(i32 layout, T *restrict y, T *restrict h, T *restrict gates, T *restrict room,
+                      const T *restrict x, const T *restrict w, const T *restrict bias,
+                      const T *restrict candidate_w, const T *restrict candidate_bias,
+                      const rnn_direction *d) {
   const idx n = d->hidden;
-  const idx used = rnn_padded(d->linear_before_reset ? 3 * n : 2 * n);
-  const idx row = rnn_padded(2 * n) + rnn_padded(n);
-  const idx candidate = d->linear_before_reset ? 2 * n : used;
+  const bool before = d->linear_before_reset;
+  const idx used = rnn_padded(before ? 3 * n : 2 * n), row = rnn_padded(2 * n) + rnn_padded(n);
+  const idx candidate = before ? 2 * n : used;
   for (idx step = 0; step < d->steps; step++) {
-    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, used, n);
+    NAME(rnn_product)(layout, gates, row, h, n, w, bias, room, d->batch, used, n);
+    for (idx b = 0; b < d->batch; b++) {
+      const idx time = rnn_time(d, step, b);
+      T *s = gates + b * row, *r = s + n;
+      if (time < 0) continue;  // its candidate is computed, of whatever is there, and not used
+      const T *from = x + time * d->x_time + b * d->x_batch;
+      for (idx i = 0; i < 2 * n; i++) s[i] += from[i];
+      NAME(rnn_activate)(s, 2 * n, d->clip, d->functions[0]);
+      for (idx i = 0; !before && i < n; i++) r[i] *= h[b * n + i];
+    }
+    if (!before) {
+      NAME(rnn_product)(layout, gates + candidate, row, gates + n, row, candidate_w,
+                        candidate_bias, room, d->batch, rnn_padded(n), n);
+    }
     for (idx b = 0; b < d->batch; b++) {
       const idx time = rnn_time(d, step, b);
       if (time >= 0) {
-        T *s = gates + b * row;
-        const T *from = x + time * d->x_time + b * d->x_batch;
-        NAME(gru_step)(h + b * n, s, s + candidate, from, candidate_w, candidate_bias, d);
+        T *z = gates + b * row, *r = z + n, *g = z + candidate, *state = h + b * n;
+        const T *from = x + time * d->x_time + b * d->x_batch + 2 * n;
+        for (idx i = 0; i < n; i++) {
+          g[i] = before ? from[i] + candidate_bias[i] + r[i] * g[i] : g[i] + from[i];
+        }
+        NAME(rnn_activate)(g, n, d->clip, d->functions[1]);
+        for (idx i = 0; i < n; i++) state[i] = (1 - z[i]) * g[i] + z[i] * state[i];
       }
       NAME(rnn_emit)(y, h + b * n, d, step, time, b);
     }
@@ -215,12 +257,12 @@ static void NAME(lstm_step)(T *restrict h, T *restrict c, T *restrict s, const T
   for (idx i = 0; i < n; i++) h[i] = out[i] * g[i];
 }
 
-static void NAME(lstm)(T *restrict y, T *restrict h, T *restrict c, T *restrict gates,
+static void NAME(lstm)(i32 layout, T *restrict y, T *restrict h, T *restrict c, T *restrict gates, T *restrict room,
                        const T *restrict x, const T *restrict w, const T *restrict bias,
                        const T *restrict peepholes, const rnn_direction *d) {
   const idx n = d->hidden, row = rnn_padded(4 * n);
   for (idx step = 0; step < d->steps; step++) {
-    NAME(rnn_product)(gates, row, h, n, w, bias, d->batch, row, n);
+    NAME(rnn_product)(layout, gates, row, h, n, w, bias, room, d->batch, row, n);
     for (idx b = 0; b < d->batch; b++) {
       const idx time = rnn_time(d, step, b);
       if (time >= 0) {

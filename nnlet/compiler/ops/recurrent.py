@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,11 @@ from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
 from nnlet.compiler.ops import linear
+from nnlet.compiler.ops.gemm import pack_b
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
 
-PANEL = 24  # recurrent.c: RNN_PANEL
+PANEL, DEPTH = 8, 4  # recurrent.c: RNN_PANEL, RNN_DEPTH
 BOTH = ("input", "state")  # a gate's two biases
 # Activation functions, and the default alpha and beta of those that have them.
 FUNCTIONS: dict[str, tuple[float, ...]] = {
@@ -40,7 +41,10 @@ def rnn(s: Site) -> None:
     for one in network.directions():
         w, bias = one.panels(0, 1), one.biases((0, 1, BOTH))
         gates = one.room(_padded(network.hidden))
-        s.call("recurrent.rnn", network.dtype, one.y, one.h, gates, one.x, w, bias, one.text)
+        s.call(
+            "recurrent.rnn", network.dtype, one.layout, one.y, one.h, gates, one.packed, one.x, w,
+            bias, one.text,
+        )  # fmt: skip
         one.finish()
 
 
@@ -60,8 +64,8 @@ def gru(s: Site) -> None:
             candidate_bias = one.biases((2, 3, BOTH))
         gates = one.room(_padded(2 * network.hidden) + _padded(network.hidden))
         s.call(
-            "recurrent.gru", network.dtype, one.y, one.h, gates, one.x, w, bias, candidate_w,
-            candidate_bias, one.text,
+            "recurrent.gru", network.dtype, one.layout, one.y, one.h, gates, one.packed, one.x, w,
+            bias, candidate_w, candidate_bias, one.text,
         )  # fmt: skip
         one.finish()
 
@@ -75,8 +79,8 @@ def lstm(s: Site) -> None:
         gates = one.room(_padded(4 * network.hidden))
         peepholes = part(s, s.input(7), one.n) if s.has_input(7) else None
         s.call(
-            "recurrent.lstm", network.dtype, one.y, one.h, c, gates, one.x, w, bias, peepholes,
-            one.text,
+            "recurrent.lstm", network.dtype, one.layout, one.y, one.h, c, gates, one.packed, one.x, w,
+            bias, peepholes, one.text,
         )  # fmt: skip
         one.finish()
         one.keep(2, c)
@@ -172,19 +176,30 @@ class _Direction:
     def __init__(self, network: _Network, n: int) -> None:
         self.network, self.s, self.n = network, network.s, n
         self.x = network.inputs_parts[n]
+        self.weights = part(self.s, self.s.input(2), n)
+        self.layout = self._layout()
+        packed = self.layout == "RNN_PACKED"
+        dims = (network.batch, network.hidden)
+        self.packed = self.s.scratch(network.dtype, dims) if packed else None
         self.h = self.state(5)
         y = network.outputs[0]
         start = n * network.hidden * (1 if network.batch_first else network.batch)
         self.y = None if y is None else f"({self.s.pointer(y)} + {d.c(start)})"
         self.text = self._text()
 
+    def _layout(self) -> str:
+        """How the state's weights lie."""
+        if self.weights.const is None or self.network.dtype is not FP32:
+            return "RNN_PANELS"
+        return "RNN_BLOCKS" if self.network.batch == 1 else "RNN_PACKED"
+
     def panels(self, low: int, high: int) -> Value:
-        """The state's weights of the gates from `low` to `high` in panels."""
+        """The state's weights of the gates from `low` to `high` in their layout."""
         s, k = self.s, self.network.hidden
-        r = part(s, s.input(2), self.n)
+        r = self.weights
         if r.const is not None:
             size = r.const.shape[1]
-            return s.value_of(_panels(r.const[low * size : high * size]))
+            return s.value_of(LAYOUTS[self.layout](_filled(r.const[low * size : high * size])))
         rows = replace(r, offset=r.offset + low * k * k)
         packed = s.scratch(self.network.dtype, (_padded((high - low) * k), k))
         s.call("recurrent.rnn_pack", self.network.dtype, packed, rows, (high - low) * k, k)
@@ -315,9 +330,24 @@ def _padded(n: Dim) -> Dim:
     return d.ceildiv(n, PANEL) * PANEL
 
 
+def _filled(w: Array) -> Array:
+    """w[n, k] with n rounded up to whole panels."""
+    return np.pad(w, ((0, -w.shape[0] % PANEL), (0, 0)))
+
+
 def _panels(w: Array) -> Array:
     """w[n, k] in panels: as recurrent.c packs it in the run."""
-    n, k = w.shape
-    padded = np.zeros((-(-n // PANEL) * PANEL, k), w.dtype)
-    padded[:n] = w
-    return padded.reshape(-1, PANEL, k).transpose(0, 2, 1)
+    return w.reshape(-1, PANEL, w.shape[1]).transpose(0, 2, 1)
+
+
+def _blocks(w: Array) -> Array:
+    """w[n, k] in blocks of 4 of k and 8 of n."""
+    full = np.pad(w, ((0, 0), (0, -w.shape[1] % DEPTH)))
+    return full.reshape(-1, PANEL, full.shape[1] // DEPTH, DEPTH).transpose(2, 0, 3, 1)
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "RNN_PANELS": _panels,
+    "RNN_BLOCKS": _blocks,
+    "RNN_PACKED": lambda w: pack_b(w.T),
+}

@@ -33,10 +33,6 @@ typedef struct {
 
 #define GEMM_PLAIN ((gemm_epilogue){.low = -__builtin_inff(), .high = __builtin_inff()})
 
-// Clang would rather advance one pointer for each load; with this, loads at constant offsets
-// from `p` stay what they are: part of the load instruction.
-#define GEMM_OPAQUE(p) __asm__("" : "+r"(p))
-
 static inline f32x4 gemm_load(const f32 *p) { return *(const f32x4 *)p; }
 static inline void gemm_store(f32 *p, f32x4 v) { *(f32x4 *)p = v; }
 
@@ -54,7 +50,7 @@ static inline void gemm_store(f32 *p, f32x4 v) { *(f32x4 *)p = v; }
 // acc[8] += a[8, k] b[k, 4], where rows of b are `ldb` apart.
 static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
   for (; k >= 2; k -= 2, a += 16, b += 2 * ldb) {
-    GEMM_OPAQUE(a);
+    NN_OPAQUE(a);
     const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
     const f32x4 low0 = gemm_load(a), high0 = gemm_load(a + 4);
     const f32x4 low1 = gemm_load(a + 8), high1 = gemm_load(a + 12);
@@ -74,7 +70,7 @@ static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, i
 static inline void gemm_tile4(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
   f32x4 odd[4] = {0};
   for (; k >= 2; k -= 2, a += 8, b += 2 * ldb) {
-    GEMM_OPAQUE(a);
+    NN_OPAQUE(a);
     const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
     const f32x4 a0 = gemm_load(a), a1 = gemm_load(a + 4);
     GEMM_OUTER(acc, a0, b0);
@@ -191,6 +187,24 @@ static inline gemm_epilogue gemm_part(gemm_epilogue e, const f32 *y, bool first,
   part.low = last ? e.low : -__builtin_inff();
   part.high = last ? e.high : __builtin_inff();
   return part;
+}
+
+// y[rows, n] = the epilogue of a[rows, k], packed, and b[k, n], packed.
+static void gemm_strips(f32 *y, idx ldy, const f32 *a, const f32 *b, idx rows, idx n, idx k,
+                        gemm_epilogue e) {
+  for (idx j = 0, columns; j < n; j += columns) {
+    columns = n - j < GEMM_STRIP ? n - j : GEMM_STRIP;
+    const idx ldb = (columns + 3) & ~(idx)3;
+    idx k0 = 0, depth;
+    do {
+      depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
+      gemm_columns(y + j, ldy, a, b + j * k + k0 * ldb, ldb, rows, columns, k, k0, depth,
+                   gemm_part(e, y + j, k0 == 0, k0 + depth == k));
+      k0 += depth;
+    } while (k0 < k);
+    if (e.column) e.column += columns;
+    if (e.add) e.add += columns;
+  }
 }
 
 // Four rows of four become four columns.

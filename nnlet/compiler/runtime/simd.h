@@ -31,4 +31,8 @@ static inline nn_vec_f64 nn_madd_f64(nn_vec_f64 a, nn_vec_f64 b, nn_vec_f64 c) {
 #endif
 }
 
+// Clang would rather advance one pointer for each load; with this, loads at constant offsets
+// from `p` stay what they are: part of the load instruction.
+#define NN_OPAQUE(p) __asm__("" : "+r"(p))
+
 #endif
