@@ -109,7 +109,11 @@ def attention_cases() -> list[Case]:
             found.append(
                 attention(f"size_{size}_{keys}", size=size, value_size=size + 1, keys=keys)
             )
-    for queries in (1, 2, 3, 4, 6, 17):
+    for flat in (False, True):  # more than what is packed at a time
+        sizes = {"queries": 37, "keys": 300, "size": 9, "value_size": 5}
+        name = f"packed_{flat}"
+        found.append(attention(name, flat=flat, mask=bools(37, 300), kv_heads=2, **sizes))
+    for queries in (1, 2, 3, 4, 6, 8, 17):
         found.append(attention(f"queries_{queries}", queries=queries, keys=65, is_causal=1))
     for flat in (False, True):
         text = "flat" if flat else "deep"

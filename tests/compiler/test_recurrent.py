@@ -31,10 +31,12 @@ def case(
     given: Sequence[str] = (),
     outputs: Sequence[int] = (0, 1, 2),
     constant: bool = True,
+    static: bool = False,
     dtype: str = "f4",
     **attrs: Any,
 ) -> Case:
-    """One node; `given` are the optional inputs, weights are constants or inputs."""
+    """One node; `given` are the optional inputs, weights are constants or inputs. What is not
+    `static` has a batch that only the run knows."""
     count = 2 if attrs.get("direction") == "bidirectional" else 1
     rows = GATES[op] * hidden
     state = (count, batch, hidden)
@@ -56,8 +58,9 @@ def case(
     names = [("Y", "Y_h", "Y_c")[n] if n in outputs else "" for n in range(last)]
     node = helper.make_node(op, used, names, hidden_size=hidden, **attrs)
     fixed = {"W", "R", "B", "P"} if constant else set()
-    dims = {"X": ["t", "b", inputs], "sequence_lens": ["b"]}
-    dims |= {n: [count, "b", hidden] for n in ("initial_h", "initial_c")}
+    b: int | str = batch if static else "b"
+    dims = {"X": ["t", b, inputs], "sequence_lens": [b]}
+    dims |= {n: [count, b, hidden] for n in ("initial_h", "initial_c")}
     real = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     ports = [
         helper.make_tensor_value_info(
@@ -67,7 +70,7 @@ def case(
         if n and n not in fixed
     ]
     ends = [
-        helper.make_tensor_value_info(n, real, ["t", count, "b", hidden] if n == "Y" else state)
+        helper.make_tensor_value_info(n, real, ["t", count, b, hidden] if n == "Y" else state)
         for n in names
         if n
     ]
@@ -93,8 +96,15 @@ def every_form() -> list[Case]:
                         )
                     )  # fmt: skip
         for hidden in (1, 8, 11, 33):
-            for batch in (1, 4):
+            for batch in (1, 4, 9):
                 found.append(case(f"{op}_{hidden}_{batch}", op, hidden=hidden, batch=batch))
+        for batch in (1, 2, 6):  # a kernel of its own for each
+            found.append(
+                case(
+                    f"{op}_static_{batch}", op, batch=batch, static=True, hidden=19,
+                    given=[*optional, "sequence_lens"], direction="bidirectional",
+                )
+            )  # fmt: skip
         found.append(case(f"{op}_one_step", op, steps=1, batch=1, given=["B"]))
         found.append(case(f"{op}_clip", op, clip=0.3, given=["B"]))
         found.append(case(f"{op}_last", op, outputs=[1]))

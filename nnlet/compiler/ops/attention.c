@@ -1,12 +1,17 @@
 // Scaled dot product attention. T is the type of everything but the mask, which is of type U.
 //
-// Four queries at a time: their scores against all keys that they may see, softmax of each, then
-// the sum of the values. So memory is four rows of scores, whatever the lengths.
+// Some queries at a time: their scores against all keys that they may see, softmax of each, then
+// the sum of the values. So memory is a few rows of scores, whatever the lengths. In f32 and from
+// PACKED queries on both are packed products (gemm.h); else four queries are taken together.
 
 #ifndef NN_ATTENTION
 #define NN_ATTENTION
 
+#include "gemm.h"
+#include "rows.h"
+
 enum { QUERIES = 4, KEYS = 2, COLUMNS = 2 };  // of the blocks whose sums fit the registers
+enum { PACKED = 8, PACKED_MOST = 32 };  // queries at a time
 
 // What the optional output of scores shows.
 enum { SCORES_NONE = -1, SCORES_RAW, SCORES_CAPPED, SCORES_BIASED, SCORES_SOFTMAX };
@@ -23,6 +28,25 @@ typedef struct {
   i32 shown;
   f32 scale, softcap;
 } attention_shape;
+
+// y[rows, keys] = scale q[rows, size] k[keys, size]^T, as a packed product. `panels` and `block` are scratch, as for gemm_blocks.
+static inline void attention_scores_packed(f32 *y, idx y_step, const f32 *q, idx q_step, idx rows,
+                                           const f32 *k, idx k_step, idx keys, idx size, f32 scale,
+                                           f32 *panels, f32 *block) {
+  gemm_pack_a(panels, q, q_step, 1, rows, size);
+  gemm_blocks(y, y_step, panels, k, (const idx[]){1, k_step}, block, rows, keys, size, GEMM_PLAIN);
+  for (idx r = 0; r < rows; r++) {
+    for (idx j = 0; j < keys; j++) y[r * y_step + j] *= scale;
+  }
+}
+
+// y[rows, size] = p[rows, keys] v[keys, size]
+static inline void attention_values_packed(f32 *y, idx y_step, idx rows, const f32 *p, idx p_step,
+                                           const f32 *v, idx v_step, idx keys, idx size,
+                                           f32 *panels, f32 *block) {
+  gemm_pack_a(panels, p, p_step, 1, rows, keys);
+  gemm_blocks(y, y_step, panels, v, (const idx[]){v_step, 1}, block, rows, size, keys, GEMM_PLAIN);
+}
 
 #endif
 
@@ -104,19 +128,24 @@ static void NAME(attention_softmax)(T *restrict s, T *restrict show, const U *re
     for (idx j = 0; j < n; j++) s[j] = a->softcap * TANH(T)(s[j] / a->softcap);
   }
   if (show && a->shown == SCORES_CAPPED) memcpy(show, s, n * sizeof(T));
-  bool sees = false;
-  T highest = -(T)NN_INF;
-  for (idx j = 0; j < n; j++) {
-    const bool inside = from + j >= low && from + j < high;
-    const T bias = inside ? NAME(attention_bias)(mask, from + j, a) : -(T)NN_INF;
+  const idx first = low > from ? low - from : 0, last = high < to ? high - from : n;
+  for (idx j = 0; j < n && j < first; j++) s[j] = -(T)NN_INF;
+  for (idx j = last < first ? first : last; j < n; j++) s[j] = -(T)NN_INF;
+  bool sees = !mask && last > first;
+  for (idx j = first; mask && j < last; j++) {
+    const T bias = NAME(attention_bias)(mask, from + j, a);
     sees |= bias != -(T)NN_INF;
     s[j] = bias == -(T)NN_INF ? bias : s[j] + bias;  // even where the score is no number
-    highest = s[j] > highest ? s[j] : highest;
   }
   if (show && a->shown == SCORES_BIASED) memcpy(show, s, n * sizeof(T));
-  T sum = 0;
-  for (idx j = 0; j < n; j++) sum += s[j] = sees ? EXP(T)(s[j] - highest) : 0;
-  for (idx j = 0; j < n; j++) s[j] = sees ? s[j] / sum : 0;
+  if (sees) {
+    const T highest = ROW_HIGHEST(T, j, n, s[j]);
+    for (idx j = 0; j < n; j++) s[j] = EXP(T)(s[j] - highest);
+    const T scale = 1 / ROW_SUM(T, j, n, s[j]);
+    for (idx j = 0; j < n; j++) s[j] *= scale;
+  } else {
+    for (idx j = 0; j < n; j++) s[j] = 0;
+  }
   if (show && a->shown == SCORES_SOFTMAX) memcpy(show, s, n * sizeof(T));
 }
 
@@ -133,19 +162,22 @@ static void NAME(attention_range)(idx *low, idx *high, idx i, const i64 *length,
 }
 
 // y[batch, heads, queries, value_size]; show [batch, heads, queries, keys] or NULL; lengths
-// [batch] or NULL: how many keys of each entry count. room is [QUERIES, keys].
-static void NAME(attention)(T *restrict y, T *restrict show, T *restrict room,
-                            const T *restrict q, const T *restrict k, const T *restrict v,
-                            const U *restrict mask, const i64 *restrict lengths,
-                            const attention_shape *a) {
+// [batch] or NULL: how many keys of each entry count. room is [queries at a time, keys]; if there
+// are `panels`, of [queries at a time, the longer of keys and size], products are packed.
+static void NAME(attention)(T *restrict y, T *restrict show, T *restrict room, T *restrict panels,
+                            T *restrict block, const T *restrict q, const T *restrict k,
+                            const T *restrict v, const U *restrict mask,
+                            const i64 *restrict lengths, const attention_shape *a) {
+  const bool packed = sizeof(T) == 4 && panels && a->queries >= PACKED;
+  const idx most = packed ? PACKED_MOST : QUERIES;
   for (idx head = 0; head < a->batch * a->heads; head++) {
     const idx b = head / a->heads, h = head % a->heads, shared = h / a->group;
     const T *queries = q + b * a->q[0] + h * a->q[1];
     const T *keys = k + b * a->k[0] + shared * a->k[1];
     const T *values = v + b * a->v[0] + shared * a->v[1];
-    for (idx i = 0; i < a->queries; i += QUERIES) {
-      const idx rows = a->queries - i < QUERIES ? a->queries - i : QUERIES;
-      idx low[QUERIES], high[QUERIES], from = a->keys, to = 0;
+    for (idx i = 0; i < a->queries; i += most) {
+      const idx rows = a->queries - i < most ? a->queries - i : most;
+      idx low[PACKED_MOST], high[PACKED_MOST], from = a->keys, to = 0;
       for (idx r = 0; r < rows; r++) {
         NAME(attention_range)(&low[r], &high[r], i + r, lengths ? lengths + b : 0, a);
         from = low[r] < from ? low[r] : from;
@@ -153,17 +185,31 @@ static void NAME(attention)(T *restrict y, T *restrict show, T *restrict room,
       }
       if (show) from = 0, to = a->keys;
       if (to < from) to = from;
-      NAME(attention_scores)(room, a->keys, queries + i * a->q[2], a->q[2], rows,
-                             keys + from * a->k[2], a->k[2], to - from, a->size, a->scale);
+      const T *left = queries + i * a->q[2], *right = keys + from * a->k[2];
+      if (packed) {
+        attention_scores_packed((f32 *)room, a->keys, (const f32 *)left, a->q[2], rows,
+                                (const f32 *)right, a->k[2], to - from, a->size, a->scale,
+                                (f32 *)panels, (f32 *)block);
+      } else {
+        NAME(attention_scores)(room, a->keys, left, a->q[2], rows, right, a->k[2], to - from,
+                               a->size, a->scale);
+      }
       for (idx r = 0; r < rows; r++) {
         NAME(attention_softmax)(
             room + r * a->keys, show ? show + (head * a->queries + i + r) * a->keys : 0,
             mask ? mask + b * a->mask[0] + h * a->mask[1] + (i + r) * a->mask[2] : 0, from, to,
             low[r], high[r], a);
       }
-      NAME(attention_values)(y + b * a->y[0] + h * a->y[1] + i * a->y[2], a->y[2], rows, room,
-                             a->keys, values + from * a->v[2], a->v[2], to - from,
-                             a->value_size);
+      T *sums = y + b * a->y[0] + h * a->y[1] + i * a->y[2];
+      const T *seen = values + from * a->v[2];
+      if (packed) {
+        attention_values_packed((f32 *)sums, a->y[2], rows, (const f32 *)room, a->keys,
+                                (const f32 *)seen, a->v[2], to - from, a->value_size,
+                                (f32 *)panels, (f32 *)block);
+      } else {
+        NAME(attention_values)(sums, a->y[2], rows, room, a->keys, seen, a->v[2], to - from,
+                               a->value_size);
+      }
     }
   }
 }

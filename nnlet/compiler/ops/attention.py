@@ -9,12 +9,13 @@ from nnlet.compiler import dims as d
 from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops.cast import converted
+from nnlet.compiler.ops.gemm import block_dims
 from nnlet.compiler.ops.linear import broadcast_stride
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DataType
 
-QUERIES = 4  # attention.c: QUERIES
+QUERIES, PACKED, PACKED_MOST = 4, 8, 32  # as in attention.c
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def attention(s: Site) -> None:
         s.same(lengths.size, q.batch, "lengths and batch")
     y = s.output(0, dtype, y_dims)
     show = s.output(3, dtype, (q.batch, q.heads, q.length, keys)) if s.has_output(3) else None
-    room = s.scratch(dtype, (QUERIES, keys))
+    packed = dtype is FP32 and not (isinstance(q.length, int) and q.length < PACKED)
+    rows = d.maximum(QUERIES, d.minimum(q.length, PACKED_MOST)) if packed else QUERIES
+    room = s.scratch(dtype, (rows, keys))
+    depth, columns = d.maximum(q.size, keys), d.maximum(keys, v.size)
+    panels = s.scratch(FP32, (rows, depth)) if packed else None
+    block = s.scratch(FP32, block_dims(depth, columns)) if packed else None
     fields: dict[str, object] = {
         "batch": q.batch,
         "heads": q.heads,
@@ -103,8 +109,8 @@ def attention(s: Site) -> None:
     }
     kinds = (dtype, dtype if mask is None else mask.dtype)
     s.call(
-        "attention.attention", kinds, y, show, room, q.value, k.value, v.value, mask, lengths,
-        f"&(attention_shape){_struct(fields)}",
+        "attention.attention", kinds, y, show, room, panels, block, q.value, k.value, v.value,
+        mask, lengths, f"&(attention_shape){_struct(fields)}",
     )  # fmt: skip
 
 

@@ -15,26 +15,6 @@ static inline gemm_epilogue gemm_from(gemm_epilogue e, idx row, idx at) {
   return e;
 }
 
-// gemm_strips for b whose element (l, j) lies at l * bs[0] + j * bs[1]. `block` is scratch for
-// [GEMM_DEPTH, GEMM_BLOCK] of it.
-static void gemm_blocks(f32 *y, idx ldy, const f32 *a, const f32 *b, const idx *bs, f32 *block,
-                        idx rows, idx n, idx k, gemm_epilogue e) {
-  for (idx j = 0, columns; j < n; j += columns) {
-    columns = n - j < GEMM_BLOCK ? n - j : GEMM_BLOCK;
-    const idx ldb = GEMM_LDB(columns);
-    idx k0 = 0, depth;
-    do {
-      depth = k - k0 < GEMM_DEPTH ? k - k0 : GEMM_DEPTH;
-      gemm_pack(block, b + k0 * bs[0] + j * bs[1], bs[0], bs[1], depth, columns, ldb);
-      gemm_columns(y + j, ldy, a, block, ldb, rows, columns, k, k0, depth,
-                   gemm_part(e, y + j, k0 == 0, k0 + depth == k));
-      k0 += depth;
-    } while (k0 < k);
-    if (e.column) e.column += columns;
-    if (e.add) e.add += columns;
-  }
-}
-
 // y[n] = the epilogue of a[k] b[k, n], where elements of a are `step` and rows of b `ldb` apart.
 // Packing b would take longer than this: each row is read once, front to back, four at a time.
 static void gemm_vector(f32 *y, const f32 *a, idx step, const f32 *b, idx ldb, idx n, idx k,

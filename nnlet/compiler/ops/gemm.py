@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nnlet.compiler import dims as d
+from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
 
 # As in gemm.h.
@@ -14,6 +16,12 @@ DEPTH = 256
 ROWS = 128
 BLOCK = 7 * 16
 PANELS = (8, 4, 1)
+
+
+def block_dims(k: Dim, n: Dim) -> tuple[Dim, Dim]:
+    """Room for a block of b[k, n] that is packed in the run: rows of it are up to two cache lines
+    longer than what is in them."""
+    return d.minimum(k, DEPTH), d.minimum(n + 2 * STRIP, BLOCK)
 
 
 def pack_a(a: Array) -> Array:

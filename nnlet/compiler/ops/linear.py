@@ -9,7 +9,7 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.ops.gemm import BLOCK, DEPTH, ROWS, STRIP, pack_b
+from nnlet.compiler.ops.gemm import ROWS, block_dims, pack_b
 from nnlet.compiler.program import Epilogue, Value
 from nnlet.compiler.site import FP32, Site
 
@@ -49,8 +49,7 @@ def product(
         end = s.epilogue(Epilogue())
         s.call("gemm.gemm_packed", (), y.value, a.value, packed, *where[:-1], panels, end)
         return
-    # Rows of a block are up to two cache lines longer than what is in them.
-    block = s.scratch(FP32, (d.minimum(k, DEPTH), d.minimum(n + 2 * STRIP, BLOCK)))
+    block = s.scratch(FP32, block_dims(k, n))
     end = s.epilogue(Epilogue())
     s.call("gemm.gemm", (), y.value, a.value, b.value, *where, panels, block, end)
 

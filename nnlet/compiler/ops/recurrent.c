@@ -38,9 +38,9 @@ typedef struct {
 } rnn_direction;
 
 // How weights of the state lie. In panels of 8 columns, the last one filled up with zeros: any
-// type, any batch. For f32, constant weights and one sequence in blocks of 4 rows and 8 columns,
-// rows of blocks one after the other, both filled up with zeros. For f32, constant weights and any
-// batch packed as gemm.h has it.
+// type, any batch. For f32, constant weights and few sequences in blocks of 4 rows and 8 columns,
+// rows of blocks one after the other, both filled up with zeros. For f32, constant weights and
+// more sequences packed as gemm.h has it.
 enum { RNN_PANELS, RNN_BLOCKS, RNN_PACKED };
 enum { RNN_PANEL = 8, RNN_DEPTH = 4 };
 static inline idx rnn_padded(idx n) { return (n + RNN_PANEL - 1) / RNN_PANEL * RNN_PANEL; }
@@ -67,6 +67,22 @@ static void rnn_product_blocks(f32 *restrict y, const f32 *restrict x, const f32
       gemm_store(y + j + 4, MADD(f32)(gemm_load(w + 28), x3, high));
     }
   }
+}
+
+// w[n, k] in blocks, packed into `room` if that is the layout that a run needs.
+static inline const f32 *rnn_repack(i32 layout, f32 *restrict room, const f32 *restrict w, idx n,
+                                    idx k) {
+  if (layout != RNN_PACKED) return w;
+  f32 *to = room;
+  for (idx j = 0; j < n; j += GEMM_STRIP) {
+    for (idx l = 0; l < k; l++) {
+      for (idx i = j; i < j + GEMM_STRIP && i < n; i += RNN_PANEL, to += RNN_PANEL) {
+        const idx block = l / RNN_DEPTH * (n / RNN_PANEL) + i / RNN_PANEL;
+        memcpy(to, w + (block * RNN_DEPTH + l % RNN_DEPTH) * RNN_PANEL, RNN_PANEL * sizeof *to);
+      }
+    }
+  }
+  return room;
 }
 
 // The time that a sequence is at in a step, or -1 behind its end
@@ -100,7 +116,10 @@ static void NAME(rnn_product_panels)(T *restrict y, idx y_step, const T *restric
 static inline void NAME(rnn_product)(i32 layout, T *y, idx y_step, const T *x, idx x_step,
                                      const T *w, const T *bias, T *room, idx rows, idx n, idx k) {
   if (layout == RNN_BLOCKS) {
-    rnn_product_blocks((f32 *)y, (const f32 *)x, (const f32 *)w, (const f32 *)bias, n, k);
+    for (idx r = 0; r < rows; r++) {
+      rnn_product_blocks((f32 *)(y + r * y_step), (const f32 *)(x + r * x_step), (const f32 *)w,
+                         (const f32 *)bias, n, k);
+    }
   } else if (layout == RNN_PACKED) {
     gemm_epilogue e = GEMM_PLAIN;
     e.column = (const f32 *)bias;

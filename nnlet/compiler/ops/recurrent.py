@@ -17,6 +17,7 @@ from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
 
 PANEL, DEPTH = 8, 4  # recurrent.c: RNN_PANEL, RNN_DEPTH
+MANY = 4  # sequences from which on a packed product is faster than one for each
 BOTH = ("input", "state")  # a gate's two biases
 # Activation functions, and the default alpha and beta of those that have them.
 FUNCTIONS: dict[str, tuple[float, ...]] = {
@@ -79,8 +80,8 @@ def lstm(s: Site) -> None:
         gates = one.room(_padded(4 * network.hidden))
         peepholes = part(s, s.input(7), one.n) if s.has_input(7) else None
         s.call(
-            "recurrent.lstm", network.dtype, one.layout, one.y, one.h, c, gates, one.packed, one.x, w,
-            bias, peepholes, one.text,
+            "recurrent.lstm", network.dtype, one.layout, one.y, one.h, c, gates, one.packed, one.x,
+            w, bias, peepholes, one.text,
         )  # fmt: skip
         one.finish()
         one.keep(2, c)
@@ -178,9 +179,10 @@ class _Direction:
         self.x = network.inputs_parts[n]
         self.weights = part(self.s, self.s.input(2), n)
         self.layout = self._layout()
-        packed = self.layout == "RNN_PACKED"
         dims = (network.batch, network.hidden)
-        self.packed = self.s.scratch(network.dtype, dims) if packed else None
+        self.packed = None
+        if self.layout not in ("RNN_PANELS", "RNN_BLOCKS"):
+            self.packed = self.s.scratch(network.dtype, dims)
         self.h = self.state(5)
         y = network.outputs[0]
         start = n * network.hidden * (1 if network.batch_first else network.batch)
@@ -191,15 +193,25 @@ class _Direction:
         """How the state's weights lie."""
         if self.weights.const is None or self.network.dtype is not FP32:
             return "RNN_PANELS"
-        return "RNN_BLOCKS" if self.network.batch == 1 else "RNN_PACKED"
+        batch = self.network.batch
+        if isinstance(batch, int):
+            return "RNN_BLOCKS" if batch < MANY else "RNN_PACKED"
+        return f"({d.c(batch)} < {MANY} ? RNN_BLOCKS : RNN_PACKED)"
 
-    def panels(self, low: int, high: int) -> Value:
+    def panels(self, low: int, high: int) -> Value | str:
         """The state's weights of the gates from `low` to `high` in their layout."""
         s, k = self.s, self.network.hidden
         r = self.weights
         if r.const is not None:
             size = r.const.shape[1]
-            return s.value_of(LAYOUTS[self.layout](_filled(r.const[low * size : high * size])))
+            filled = _filled(r.const[low * size : high * size])
+            if self.layout in LAYOUTS:
+                return s.value_of(LAYOUTS[self.layout](filled))
+            # Only a run with many sequences needs room for the other layout.
+            rows = d.minimum(d.floordiv(self.network.batch, MANY), 1) * filled.shape[0]
+            room = s.scratch(FP32, (rows, filled.shape[1]))
+            args = (self.layout, room, s.value_of(_blocks(filled)), *filled.shape)
+            return f"rnn_repack({', '.join(s.argument(a) for a in args)})"
         rows = replace(r, offset=r.offset + low * k * k)
         packed = s.scratch(self.network.dtype, (_padded((high - low) * k), k))
         s.call("recurrent.rnn_pack", self.network.dtype, packed, rows, (high - low) * k, k)
