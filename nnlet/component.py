@@ -44,6 +44,31 @@ SHELL = Path(__file__).with_name("shell.wasm")
 CORE_MODULE = 1  # the number of the section that holds one
 
 
+def _core_names() -> dict[str, str]:
+    """A letter for each long name that the core module and the shell know each other's parts by:
+    nobody else sees them, and they are a tenth of a small provider."""
+    version = "@0.2.0-rc-2024-10-28"
+    interfaces = {
+        "errors": ("[method]error.code", "[method]error.data", "[dtor]error"),
+        "tensor": ("[constructor]tensor", "[method]tensor.dimensions", "[method]tensor.ty",
+                   "[method]tensor.data", "[dtor]tensor"),
+        "inference": ("[dtor]graph-execution-context",
+                      "[method]graph-execution-context.compute"),
+        "graph": ("[method]graph.init-execution-context", "load", "load-by-name"),
+    }  # fmt: skip
+    resources = ("error", "tensor", "graph-execution-context", "graph")
+    long = ["cabi_realloc"]
+    for interface, names in interfaces.items():
+        long += [f"[export]wasi:nn/{interface}{version}"]
+        long += [f"wasi:nn/{interface}{version}#{name}" for name in names]
+    long += [f"[resource-{what}]{r}" for what in ("new", "rep", "drop") for r in resources]
+    return {name: LETTERS[n] for n, name in enumerate(long)}
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CORE_NAMES = _core_names()
+
+
 def build_component(
     c_source: str, weights: bytes, flavour: Flavour = "relaxed", *, level: int = 2
 ) -> bytes:
@@ -73,15 +98,16 @@ def wrap(core: bytes) -> bytes:
     """The component around a core module that exports what `component.c` does."""
     parts = list(wasm.sections(SHELL.read_bytes(), wasm.COMPONENT))
     place = next(i for i, part in enumerate(parts) if part.number == CORE_MODULE)
-    parts[place] = wasm.Section(CORE_MODULE, core)
+    parts[place] = wasm.Section(CORE_MODULE, wasm.renamed(core, CORE_NAMES))
     return wasm.join(wasm.COMPONENT, parts)
 
 
 def unwrap(component: bytes) -> bytes:
-    """The core module of a provider."""
+    """The core module of a provider, as `wrap` got it."""
+    long = {short: name for name, short in CORE_NAMES.items()}
     for part in wasm.sections(component, wasm.COMPONENT):
         if part.number == CORE_MODULE:
-            return part.body
+            return wasm.renamed(part.body, long)
     raise ValueError("not a provider: it has no core module")
 
 

@@ -6,7 +6,7 @@ the outer form, component-model/design/mvp/Binary.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ MODULE = b"\0asm\x01\0\0\0"
 COMPONENT = b"\0asm\x0d\0\x01\0"
 
 # Section numbers of a core module.
-CUSTOM, IMPORT, MEMORY, DATA, DATA_COUNT = 0, 2, 5, 11, 12
+CUSTOM, IMPORT, MEMORY, EXPORT, DATA, DATA_COUNT = 0, 2, 5, 7, 11, 12
 
 # Kinds of imports and exports.
 FUNCTION_KIND, TABLE_KIND, MEMORY_KIND, GLOBAL_KIND = range(4)
@@ -171,6 +171,30 @@ def _skip_import(reader: Reader, kind: int) -> None:
         reader.uleb()
     else:
         raise ValueError(f"an import of the unknown kind {kind}")
+
+
+def renamed(module: bytes, names: Mapping[str, str]) -> bytes:
+    """A core module with other names for what it imports (functions only) and exports.
+
+    Names that are not in `names` stay. ValueError where it imports anything else.
+    """
+    parts = []
+    for number, body in sections(module, MODULE):
+        reader, items = Reader(body), []
+        if number == IMPORT:
+            for _ in range(reader.uleb()):
+                pair = reader.name(), reader.name()
+                if reader.byte() != FUNCTION_KIND:
+                    raise ValueError(f"{pair} is no function")
+                items.append(
+                    b"".join(text(names.get(n, n)) for n in pair) + b"\0" + uleb(reader.uleb())
+                )
+        elif number == EXPORT:
+            for _ in range(reader.uleb()):
+                name, kind = reader.name(), reader.take(1)
+                items.append(text(names.get(name, name)) + kind + uleb(reader.uleb()))
+        parts.append(Section(number, vector(items) if items else body))
+    return join(MODULE, parts)
 
 
 def memory_pages(module: bytes) -> int:

@@ -115,3 +115,19 @@ def test_addresses_above_two_gigabytes_can_be_written() -> None:
 def test_a_module_without_data_cannot_take_more() -> None:
     with pytest.raises(ValueError, match="no data section"):
         wasm.add_data(module("(module (memory 1))"), 0, b"\x01")
+
+
+def test_imports_and_exports_get_other_names() -> None:
+    given = module(
+        '(module (import "a" "b" (func)) (func (export "long")) (memory (export "m") 1))'
+    )
+    found = wasm.renamed(given, {"long": "l", "a": "module"})
+    assert wasm.imports(found) == [("module", "b")]
+    engine = wasmtime.Engine()
+    assert [e.name for e in wasmtime.Module(engine, found).exports] == ["l", "m"]
+    assert wasm.renamed(found, {"l": "long", "module": "a"}) == given
+
+
+def test_only_imports_of_functions_can_be_renamed() -> None:
+    with pytest.raises(ValueError, match="is no function"):
+        wasm.renamed(module('(module (import "a" "b" (memory 1)))'), {})

@@ -60,11 +60,50 @@ def nested_package() -> str:
 
 
 def hollow(binary: bytes) -> bytes:
-    """Without its core module's content, and without names and producers."""
+    """Without its core module's content, without names and producers, and with short names for
+    what nobody outside sees."""
     parts = [p for p in wasm.sections(binary, wasm.COMPONENT) if p.number != wasm.CUSTOM]
     place = next(i for i, part in enumerate(parts) if part.number == component.CORE_MODULE)
     parts[place] = wasm.Section(component.CORE_MODULE, wasm.MODULE)
-    return wasm.join(wasm.COMPONENT, parts)
+    return wasm.join(wasm.COMPONENT, _shortened(parts))
+
+
+# Numbers of a component's sections.
+CORE_INSTANCE, NESTED, INSTANCE, ALIAS, IMPORT = 2, 4, 5, 6, 10
+
+
+def _shortened(parts: list[wasm.Section]) -> list[wasm.Section]:
+    """Core names as component.CORE_NAMES has them, and names of imports of nested components,
+    which wit-component makes up, as letters."""
+    found = {
+        name.decode(): None
+        for part in parts if part.number == INSTANCE
+        for name in re.findall(rb"import-[a-z0-9-]+", part.body)
+    }  # fmt: skip
+    inner = {name: f"i{n}" for n, name in enumerate(found)}
+    result = []
+    for part in parts:
+        number, body = part
+        if number in (CORE_INSTANCE, ALIAS):
+            body = _replaced(body, component.CORE_NAMES)
+        elif number == INSTANCE:
+            body = _replaced(body, inner)
+        elif number == component.CORE_MODULE:
+            own = [p for p in wasm.sections(body, wasm.MODULE) if p.number != wasm.CUSTOM]
+            body = wasm.join(wasm.MODULE, own)
+        elif number == NESTED:
+            own = list(wasm.sections(body, wasm.COMPONENT))
+            own = [wasm.Section(n, _replaced(b, inner) if n == IMPORT else b) for n, b in own]
+            body = wasm.join(wasm.COMPONENT, own)
+        result.append(wasm.Section(number, body))
+    return result
+
+
+def _replaced(body: bytes, names: dict[str, str]) -> bytes:
+    """Names are a length and bytes; no other place of these sections looks like one."""
+    for old, new in names.items():
+        body = body.replace(wasm.text(old), wasm.text(new))
+    return body
 
 
 if __name__ == "__main__":

@@ -25,11 +25,16 @@ from nnlet.compiler.program import (
     Step,
     Value,
     datatype_of,
+    walk,
 )
 from nnlet.tensor import DATATYPES, DataType
 
 OPS = Path(__file__).parent / "ops"
 WEIGHT_ALIGN = 64
+# With less weights than this, a kilobyte of code counts for more than a product's speed, but in
+# families whose products are long whatever their weights.
+SMALL_WEIGHTS = 64 << 10
+LONG = frozenset({"attention", "conv_packed", "recurrent", "winograd"})
 _TYPE_NAMES = "TUVW"
 
 
@@ -53,12 +58,27 @@ def emit(programs: Sequence[tuple[Program, Plan]]) -> CModule:
     kernels = sorted(
         {k for program, _ in ordered for k in program.kernels}, key=lambda k: (k.family, k.types)
     )
-    parts = ['#include "prelude.h"\n']
+    blob = weights.blob()
+    parts = [*_defines([p for p, _ in ordered], len(blob)), '#include "prelude.h"\n']
     parts += [_kernel(k) for k in kernels]
     parts += maps.texts
     parts += runs
     parts.append(_table([f"m{n}" for n in range(len(ordered))], [p for p, _ in ordered]))
-    return CModule("\n".join(parts), weights.blob())
+    return CModule("\n".join(parts), blob)
+
+
+def _defines(programs: Sequence[Program], weight_bytes: int) -> list[str]:
+    """What gemm.h may leave out."""
+    steps = [step for program in programs for step in walk(program.steps)]
+    ends = [s.epilogue for s in steps if isinstance(s, Call) and s.epilogue is not None]
+    families = {kernel.family for program in programs for kernel in program.kernels}
+    used = {
+        "GEMM_ROW": any(e.row for e in ends),
+        "GEMM_COLUMN": any(e.column for e in ends) or "recurrent" in families,
+        "GEMM_ADD": any(e.add for e in ends) or any(p.splits for p in programs),
+        "GEMM_SMALL": weight_bytes < SMALL_WEIGHTS and families.isdisjoint(LONG),
+    }
+    return [f"#define {name} {int(value)}" for name, value in used.items()]
 
 
 class _Weights:

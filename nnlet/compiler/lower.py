@@ -64,6 +64,7 @@ class Lowering:
         self.choices = list(choices)
         self.chosen = 0  # how many of them were asked for
         self.kernels: set[Kernel] = set()
+        self.splits = False
         self.constants: dict[str, Array] = {}
         self.pointers: dict[str, Value] = {}
         self.symbols: list[str] = []
@@ -101,6 +102,7 @@ class Lowering:
             self.pointers,
             self.constants,
             frozenset(self.kernels),
+            self.splits,
         )
 
     def _input(self, port: Port, scope: Scope, named: dict[str, Expr]) -> Value:

@@ -195,6 +195,7 @@ class Program:
     pointers: dict[str, Value] = field(default_factory=dict)  # storage -> the value it is for
     constants: dict[str, Array] = field(default_factory=dict)  # storage -> content
     kernels: frozenset[Kernel] = frozenset()
+    splits: bool = False  # whether a product may take its sums in parts (gemm.h: GEMM_DEPTH)
 
 
 def blocks(step: Step) -> Iterator[Block]:

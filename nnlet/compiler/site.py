@@ -303,6 +303,10 @@ class Site:
             return arg
         return f"(const idx[]){{{', '.join(d.c(x) for x in arg) or '0'}}}"
 
+    def splits(self) -> None:
+        """Says that a kernel may take a product's sums in parts, which its epilogue then adds."""
+        self._scope.lowering.splits = True
+
     def check(self, ok: str, message: str, *args: str, code: str = "NN_INVALID_ARGUMENT") -> None:
         """Ends the run with `message` (%d takes an i64 C expression) unless `ok` holds."""
         values = "".join(f", (i64)({a})" for a in args)

@@ -9,7 +9,7 @@ from nnlet.compiler import dims as d
 from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops.cast import converted
-from nnlet.compiler.ops.gemm import block_dims
+from nnlet.compiler.ops.gemm import block_dims, depth
 from nnlet.compiler.ops.linear import broadcast_stride
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
@@ -81,9 +81,10 @@ def attention(s: Site) -> None:
     packed = dtype is FP32 and not (isinstance(q.length, int) and q.length < PACKED)
     rows = d.maximum(QUERIES, d.minimum(q.length, PACKED_MOST)) if packed else QUERIES
     room = s.scratch(dtype, (rows, keys))
-    depth, columns = d.maximum(q.size, keys), d.maximum(keys, v.size)
-    panels = s.scratch(FP32, (rows, depth)) if packed else None
-    block = s.scratch(FP32, block_dims(depth, columns)) if packed else None
+    longest, columns = d.maximum(q.size, keys), d.maximum(keys, v.size)
+    depth(s, longest)
+    panels = s.scratch(FP32, (rows, longest)) if packed else None
+    block = s.scratch(FP32, block_dims(longest, columns)) if packed else None
     fields: dict[str, object] = {
         "batch": q.batch,
         "heads": q.heads,

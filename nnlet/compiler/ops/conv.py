@@ -9,7 +9,7 @@ import numpy as np
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops.channels import Channels, channels_of, check_bias, kernel_of
-from nnlet.compiler.ops.gemm import BLOCK, DEPTH, pack_a
+from nnlet.compiler.ops.gemm import BLOCK, DEPTH, depth, pack_a
 from nnlet.compiler.ops.window import Window, c_windows, windows
 from nnlet.compiler.program import Epilogue, Value
 from nnlet.compiler.site import FP32, Site
@@ -67,6 +67,7 @@ def _packed_product(
 ) -> None:
     """The general case: products of packed matrices."""
     k = c.channels * d.product(a.kernel for a in axes)
+    depth(s, k)
     if all(a.plain for a in axes):
         # Windows that only look at their own pixel are one long axis.
         axes = [Window(d.product(a.size for a in axes), d.product(a.out for a in axes), 1)]

@@ -7,7 +7,7 @@ import numpy as np
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops.channels import Channels, check_bias, kernel_of, transposed_channels_of
-from nnlet.compiler.ops.gemm import BLOCK, DEPTH, pack_a
+from nnlet.compiler.ops.gemm import BLOCK, DEPTH, depth, pack_a
 from nnlet.compiler.ops.window import (
     Window,
     auto_pad_of,
@@ -33,6 +33,7 @@ def conv_transpose(s: Site) -> None:
         return
     weights = _packed(s, w, c)
     y = s.output(0, x.dtype, dims)
+    depth(s, c.channels)
     columns = s.scratch(FP32, (d.minimum(c.channels, DEPTH), BLOCK))
     block = s.scratch(FP32, (*w.dims[1:], BLOCK))
     args = y, x, weights, bias, columns, block, c_windows(axes), *c.arguments()

@@ -9,6 +9,7 @@ import numpy as np
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
+from nnlet.compiler.site import Site
 
 # As in gemm.h.
 STRIP = 16
@@ -16,6 +17,12 @@ DEPTH = 256
 ROWS = 128
 BLOCK = 7 * 16
 PANELS = (8, 4, 1)
+
+
+def depth(s: Site, k: Dim) -> None:
+    """To be called by what uses gemm.h, with the number of products in a sum."""
+    if not (isinstance(k, int) and k <= DEPTH):
+        s.splits()
 
 
 def block_dims(k: Dim, n: Dim) -> tuple[Dim, Dim]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
-from nnlet.compiler.ops.gemm import ROWS, block_dims, pack_b
+from nnlet.compiler.ops.gemm import ROWS, block_dims, depth, pack_b
 from nnlet.compiler.program import Epilogue, Value
 from nnlet.compiler.site import FP32, Site
 
@@ -43,6 +43,7 @@ def product(
     if y.value.dtype is not FP32 or y.column != 1:
         s.call("linear.matmul", y.value.dtype, y.value, a.value, b.value, *where)
         return
+    depth(s, k)
     panels = s.scratch(FP32, (d.minimum(m, ROWS), k))
     packed = _packed(s, b, k, n)
     if packed is not None:

@@ -12,7 +12,7 @@ from nnlet.compiler.ctext import literal
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
 from nnlet.compiler.ops import linear
-from nnlet.compiler.ops.gemm import pack_b
+from nnlet.compiler.ops.gemm import depth, pack_b
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
 
@@ -179,6 +179,7 @@ class _Direction:
         self.x = network.inputs_parts[n]
         self.weights = part(self.s, self.s.input(2), n)
         self.layout = self._layout()
+        depth(self.s, network.hidden)
         dims = (network.batch, network.hidden)
         self.packed = None
         if self.layout not in ("RNN_PANELS", "RNN_BLOCKS"):

@@ -28,7 +28,7 @@ static u32 scratch_blocks;
 // All memory above the stack, the weights and the data of C. memory.size is its end.
 #define PAGE ((size_t)65536)
 #define MOST_PAGES ((size_t)65535)  // one short of 4 GiB, so that no address wraps to 0
-#define GROWTH ((size_t)16)         // pages asked for at least: a call to grow is not free
+#define GROWTH ((size_t)4)          // pages asked for at least: a call to grow is not free
 
 extern u8 __heap_base;
 

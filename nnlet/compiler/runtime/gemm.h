@@ -22,6 +22,21 @@
 // for the same places in the L1 cache.
 #define GEMM_LDB(columns) ((((columns) + 15) / 16 | 1) * 16)
 
+// What no model of a component needs of an epilogue is left out of its code, and where models are
+// small, so is speed that takes much code: emit.py says so.
+#ifndef GEMM_ROW
+#define GEMM_ROW 1
+#endif
+#ifndef GEMM_COLUMN
+#define GEMM_COLUMN 1
+#endif
+#ifndef GEMM_ADD
+#define GEMM_ADD 1
+#endif
+#ifndef GEMM_SMALL
+#define GEMM_SMALL 0
+#endif
+
 typedef VEC(f32) f32x4;
 
 // y = min(max(a b + row + column + add, low), high). `row` has m elements, `column` n, and
@@ -49,7 +64,7 @@ static inline void gemm_store(f32 *p, f32x4 v) { *(f32x4 *)p = v; }
 
 // acc[8] += a[8, k] b[k, 4], where rows of b are `ldb` apart.
 static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
-  for (; k >= 2; k -= 2, a += 16, b += 2 * ldb) {
+  for (; !GEMM_SMALL && k >= 2; k -= 2, a += 16, b += 2 * ldb) {
     NN_OPAQUE(a);
     const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
     const f32x4 low0 = gemm_load(a), high0 = gemm_load(a + 4);
@@ -59,7 +74,7 @@ static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, i
     GEMM_OUTER(acc, low1, b1);
     GEMM_OUTER(acc + 4, high1, b1);
   }
-  if (k) {
+  for (; k > 0; k--, a += 8, b += ldb) {
     const f32x4 b0 = gemm_load(b), low = gemm_load(a), high = gemm_load(a + 4);
     GEMM_OUTER(acc, low, b0);
     GEMM_OUTER(acc + 4, high, b0);
@@ -69,14 +84,14 @@ static inline void gemm_tile8(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, i
 // acc[4] += a[4, k] b[k, 4]. Odd columns of a have sums of their own: 8 independent chains.
 static inline void gemm_tile4(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, idx k) {
   f32x4 odd[4] = {0};
-  for (; k >= 2; k -= 2, a += 8, b += 2 * ldb) {
+  for (; !GEMM_SMALL && k >= 2; k -= 2, a += 8, b += 2 * ldb) {
     NN_OPAQUE(a);
     const f32x4 b0 = gemm_load(b), b1 = gemm_load(b + ldb);
     const f32x4 a0 = gemm_load(a), a1 = gemm_load(a + 4);
     GEMM_OUTER(acc, a0, b0);
     GEMM_OUTER(odd, a1, b1);
   }
-  if (k) {
+  for (; k > 0; k--, a += 4, b += ldb) {
     const f32x4 b0 = gemm_load(b), a0 = gemm_load(a);
     GEMM_OUTER(acc, a0, b0);
   }
@@ -122,42 +137,53 @@ static inline f32x4 gemm_limit(f32x4 v, f32x4 low, f32x4 high) {
 #endif
 }
 
+// Stores the first `count` of 4 columns from j on of `rows` rows: y[rows, columns] = the epilogue
+// of `acc`. As one function with loops it is 10 % slower where k is below 64.
+#if GEMM_SMALL
+static __attribute__((noinline))
+#else
+static inline __attribute__((always_inline))
+#endif
+void gemm_end(const int rows, f32 *y, idx ldy, f32x4 *acc, idx j, idx count,
+              const gemm_epilogue *e) {
+  const f32x4 low = SPLAT(f32)(e->low), high = SPLAT(f32)(e->high);
+  if (GEMM_ROW && e->row) {
+#pragma unroll
+    for (int i = 0; i < rows; i++) acc[i] += SPLAT(f32)(e->row[i]);
+  }
+  if (GEMM_COLUMN && e->column) {
+    const f32x4 column = gemm_load_some(e->column + j, count);
+#pragma unroll
+    for (int i = 0; i < rows; i++) acc[i] += column;
+  }
+  f32 *to = y + j;
+  const f32 *add = GEMM_ADD && e->add ? e->add + j : 0;
+  if (count >= 4 && !GEMM_SMALL) {
+#pragma unroll
+    for (int i = 0; i < rows; i++) {
+      const f32x4 v = add ? acc[i] + gemm_load(add + i * ldy) : acc[i];
+      gemm_store(to + i * ldy, gemm_limit(v, low, high));
+    }
+  } else {
+#pragma nounroll
+    for (int i = 0; i < rows; i++) {
+      const f32x4 v = add ? acc[i] + gemm_load_some(add + i * ldy, count) : acc[i];
+      gemm_store_some(to + i * ldy, gemm_limit(v, low, high), count);
+    }
+  }
+}
+
 // y[rows, columns] = the epilogue of a[rows, k] b[k, columns], where `rows` is constant: one
 // panel of a times some columns of b.
 static inline __attribute__((always_inline)) void gemm_panel(
     const int rows, f32 *y, idx ldy, const f32 *a, const f32 *b, idx ldb, idx columns, idx k,
     const gemm_epilogue *e) {
-  const f32x4 low = SPLAT(f32)(e->low), high = SPLAT(f32)(e->high);
   for (idx j = 0; j < columns; j += 4) {
     f32x4 acc[8] = {0};
     if (rows == 8) gemm_tile8(acc, a, b + j, ldb, k);
     if (rows == 4) gemm_tile4(acc, a, b + j, ldb, k);
     if (rows == 1) gemm_tile1(acc, a, b + j, ldb, k);
-    const idx count = columns - j;
-    if (e->row) {
-#pragma unroll
-      for (int i = 0; i < rows; i++) acc[i] += SPLAT(f32)(e->row[i]);
-    }
-    if (e->column) {
-      const f32x4 column = gemm_load_some(e->column + j, count);
-#pragma unroll
-      for (int i = 0; i < rows; i++) acc[i] += column;
-    }
-    f32 *to = y + j;
-    const f32 *add = e->add ? e->add + j : 0;
-    if (count >= 4) {
-#pragma unroll
-      for (int i = 0; i < rows; i++) {
-        const f32x4 v = add ? acc[i] + gemm_load(add + i * ldy) : acc[i];
-        gemm_store(to + i * ldy, gemm_limit(v, low, high));
-      }
-    } else {
-#pragma nounroll
-      for (int i = 0; i < rows; i++) {
-        const f32x4 v = add ? acc[i] + gemm_load_some(add + i * ldy, count) : acc[i];
-        gemm_store_some(to + i * ldy, gemm_limit(v, low, high), count);
-      }
-    }
+    gemm_end(rows, y, ldy, acc, j, columns - j, e);
   }
 }
 
@@ -226,7 +252,9 @@ static void gemm_pack(f32 *to, const f32 *x, idx major, idx minor, idx depth, id
                       idx width) {
   const idx whole = count & ~(idx)3, padded = (count + 3) & ~(idx)3;
   idx l = 0, tail = 0;  // in rows before `l`, only columns from `tail` on are missing
-  if (minor == 1) {
+  if (GEMM_SMALL) {
+    // one loop for all
+  } else if (minor == 1) {
     for (; l < depth; l++) {
       for (idx c = 0; c < whole; c += 4) {
         gemm_store(to + l * width + c, gemm_load(x + l * major + c));
