@@ -165,17 +165,23 @@ def test_equals_onnxruntime(models: NativeModels, case: Case) -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 17, 40])
 @pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel, dilation", [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (3, 2)])
 @pytest.mark.parametrize("type_, dtype", [("f32", "f4"), ("u8", "u1")])
-def test_fast_equals_naive(width: int, stride: int, type_: str, dtype: str) -> None:
+def test_fast_equals_naive(
+    width: int, stride: int, kernel: int, dilation: int, type_: str, dtype: str
+) -> None:
     kernels = Kernels("pool", type_)
-    pad, kernel, planes = 1, 2, 3
-    out = (width + 2 * pad - kernel) // stride + 1
-    axis = [width, out, kernel, stride, 1, pad, pad]
+    pad, planes = 1, 3
+    reach = (kernel - 1) * dilation + 1
+    if width + 2 * pad < reach:
+        pad = reach // 2
+    out = (width + 2 * pad - reach) // stride + 1
+    axis = [width, out, kernel, stride, dilation, pad, pad]
     windows = np.array([[1, 1, 1, 1, 1, 0, 0], axis, axis])
     x = data(planes, width, width, dtype=dtype)
     fast, naive = (np.empty((planes, out, out), dtype) for _ in range(2))
-    row, wide = (np.empty((out - 1) * stride + kernel, dtype) for _ in range(2))
-    kernels.call("maxpool_rows", fast, x, row, wide, windows, planes)
+    row = np.empty((out - 1) * stride + reach, dtype)
+    kernels.call("maxpool_rows", fast, x, row, windows, planes)
     kernels.call("maxpool", naive, np.empty(fast.shape, "i8"), x, windows, planes, 0)
     np.testing.assert_array_equal(fast, naive)
 

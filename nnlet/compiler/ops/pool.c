@@ -24,57 +24,97 @@ static void NAME(maxpool)(T *restrict y, i64 *restrict indices, const T *restric
   }
 }
 
-// Pooling of rows. As far as taps lie above each other, whole rows of the input, with their
-// padding, are joined into `row`; its elements that taps see side by side into `wide`, at every
-// place; and every stride-th place is an output. Loops without conditions, which become SIMD.
+// Pooling of rows. As far as taps lie above each other, rows of the input are joined into `row`,
+// between its padding; then elements that taps see side by side. Loops without conditions, which
+// become SIMD; the common kernels and strides have one loop for each.
 
 static inline T NAME(joined)(bool sums, T a, T b) { return sums ? a + b : b > a ? b : a; }
 
-// to[i] = from[i * stride] for i < count
-static inline void NAME(pick)(T *restrict to, const T *restrict from, idx stride, idx count) {
-  if (stride == 1) {
-    for (idx i = 0; i < count; i++) to[i] = from[i];
-  } else if (stride == 2) {
-    for (idx i = 0; i < count; i++) to[i] = from[2 * i];
-  } else {
-    for (idx i = 0; i < count; i++) to[i] = from[i * stride];
+// to[count] = up to three rows, which lie at from[0..n), joined, `onto` what is there or instead
+static inline void NAME(join_rows)(bool sums, bool onto, T *restrict to, const T *const *from,
+                                   idx n, idx count) {
+#define JOIN_ROWS(first)                                                           \
+  if (n == 1) {                                                                    \
+    for (idx i = 0; i < count; i++) to[i] = first;                                 \
+  } else if (n == 2) {                                                             \
+    for (idx i = 0; i < count; i++) to[i] = NAME(joined)(sums, first, b[i]);       \
+  } else {                                                                         \
+    for (idx i = 0; i < count; i++) {                                              \
+      to[i] = NAME(joined)(sums, NAME(joined)(sums, first, b[i]), c[i]);           \
+    }                                                                              \
   }
+  const T *a = from[0], *b = from[1], *c = from[2];
+  if (onto) JOIN_ROWS(NAME(joined)(sums, to[i], a[i]))
+  else JOIN_ROWS(a[i])
+#undef JOIN_ROWS
 }
 
-// y = max x or sum x. Scratch `row` has what all windows of a row reach, `wide` as much.
+// y[i] = what a window of the last axis sees of row from i * stride on, for i < count
+static inline void NAME(join_taps)(bool sums, T *restrict y, const T *restrict row, idx kernel,
+                                   idx stride, idx dilation, idx count) {
+#define PAIR(i) NAME(joined)(sums, row[i], row[(i) + 1])
+#define TRIPLE(i) NAME(joined)(sums, PAIR(i), row[(i) + 2])
+  if (dilation == 1 && kernel == 2 && stride == 1) {
+    for (idx i = 0; i < count; i++) y[i] = PAIR(i);
+  } else if (dilation == 1 && kernel == 2 && stride == 2) {
+    for (idx i = 0; i < count; i++) y[i] = PAIR(2 * i);
+  } else if (dilation == 1 && kernel == 3 && stride == 1) {
+    for (idx i = 0; i < count; i++) y[i] = TRIPLE(i);
+  } else if (dilation == 1 && kernel == 3 && stride == 2) {
+    for (idx i = 0; i < count; i++) y[i] = TRIPLE(2 * i);
+  } else if (stride == 1) {
+    for (idx i = 0; i < count; i++) y[i] = row[i];
+    for (idx k = 1; k < kernel; k++) {
+      const T *from = row + k * dilation;
+      for (idx i = 0; i < count; i++) y[i] = NAME(joined)(sums, y[i], from[i]);
+    }
+  } else {
+    for (idx i = 0; i < count; i++) y[i] = row[i * stride];
+    for (idx k = 1; k < kernel; k++) {
+      const T *from = row + k * dilation;
+      for (idx i = 0; i < count; i++) y[i] = NAME(joined)(sums, y[i], from[i * stride]);
+    }
+  }
+#undef PAIR
+#undef TRIPLE
+}
+
+// y = max x or sum x. Scratch `row` has what all windows of a row reach.
 static inline __attribute__((always_inline)) void NAME(pool_rows)(
-    bool sums, T *restrict y, const T *restrict x, T *restrict row, T *restrict wide,
-    const nn_window *w, idx planes) {
+    bool sums, T *restrict y, const T *restrict x, T *restrict row, const nn_window *w,
+    idx planes) {
+  enum { TOGETHER = 3 };  // rows
   const idx in = w[2].in, rows = w[0].out * w[1].out;
-  const idx places = (w[2].out - 1) * w[2].stride + 1;
-  const idx reach = places + (w[2].kernel - 1) * w[2].dilation;
+  const idx reach = (w[2].out - 1) * w[2].stride + (w[2].kernel - 1) * w[2].dilation + 1;
   const idx inside = in < reach - w[2].pad ? in : reach - w[2].pad;
   for (idx i = 0; i < reach; i++) row[i] = sums ? 0 : LOWEST(T);  // the padding stays
   for (idx r = 0; r < planes * rows; r++, y += w[2].out) {
     const idx od = r % rows / w[1].out, oh = r % w[1].out;
     const idx last_d = nn_tap_last(w[0], od, w[0].in), last_h = nn_tap_last(w[1], oh, w[1].in);
     T *to = row + w[2].pad;
-    for (idx i = 0; i < inside; i++) to[i] = sums ? 0 : LOWEST(T);
+    const T *from[TOGETHER] = {0};
+    idx n = 0;
+    bool onto = false;
     for (idx kd = nn_tap_first(w[0], od); kd < last_d; kd++) {
       for (idx kh = nn_tap_first(w[1], oh); kh < last_h; kh++) {
+        if (n == TOGETHER) {
+          NAME(join_rows)(sums, onto, to, from, n, inside);
+          onto = true, n = 0;
+        }
         const idx slice = r / rows * w[0].in + nn_tap(w[0], od, kd);
-        const T *from = x + (slice * w[1].in + nn_tap(w[1], oh, kh)) * in;
-        for (idx i = 0; i < inside; i++) to[i] = NAME(joined)(sums, to[i], from[i]);
+        from[n++] = x + (slice * w[1].in + nn_tap(w[1], oh, kh)) * in;
       }
     }
-    for (idx i = 0; i < places; i++) wide[i] = row[i];
-    for (idx k = 1; k < w[2].kernel; k++) {
-      const T *from = row + k * w[2].dilation;
-      for (idx i = 0; i < places; i++) wide[i] = NAME(joined)(sums, wide[i], from[i]);
-    }
-    NAME(pick)(y, wide, w[2].stride, w[2].out);
+    if (n) NAME(join_rows)(sums, onto, to, from, n, inside);
+    else for (idx i = 0; i < inside; i++) to[i] = sums ? 0 : LOWEST(T);
+    NAME(join_taps)(sums, y, row, w[2].kernel, w[2].stride, w[2].dilation, w[2].out);
   }
 }
 
 // y = max x, as maxpool without indices
 static void NAME(maxpool_rows)(T *restrict y, const T *restrict x, T *restrict row,
-                               T *restrict wide, const nn_window *w, idx planes) {
-  NAME(pool_rows)(false, y, x, row, wide, w, planes);
+                               const nn_window *w, idx planes) {
+  NAME(pool_rows)(false, y, x, row, w, planes);
 }
 
 // How many inputs an axis of output o counts in an average: those inside, or with padding.
@@ -85,9 +125,9 @@ static idx NAME(counted)(nn_window w, idx o, bool with_padding) {
 
 // y = sum x / count, where scratch `counts` is for what the last axis counts.
 static void NAME(averagepool)(T *restrict y, const T *restrict x, T *restrict row,
-                              T *restrict wide, T *restrict counts, const nn_window *w,
-                              idx planes, bool count_include_pad) {
-  NAME(pool_rows)(true, y, x, row, wide, w, planes);
+                              T *restrict counts, const nn_window *w, idx planes,
+                              bool count_include_pad) {
+  NAME(pool_rows)(true, y, x, row, w, planes);
   for (idx o = 0; o < w[2].out; o++) counts[o] = (T)NAME(counted)(w[2], o, count_include_pad);
   for (idx r = 0; r < planes * w[0].out * w[1].out; r++, y += w[2].out) {
     const T lines = (T)(NAME(counted)(w[0], r / w[1].out % w[0].out, count_include_pad) *

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nnlet.compiler import dims as d
 from nnlet.compiler.ops.window import Window, c_windows, windows
-from nnlet.compiler.program import Value
 from nnlet.compiler.site import INT64, Site
 
 
@@ -14,8 +13,8 @@ def maxpool(s: Site) -> None:
     axes = _windows(s)
     y = s.output(0, x.dtype, _pooled(s, axes))
     if not s.has_output(1):
-        rows = _row_scratch(s, axes)
-        s.call("pool.maxpool_rows", x.dtype, y, x, *rows, c_windows(axes), _planes(s))
+        row = s.scratch(x.dtype, (axes[-1].reach,))
+        s.call("pool.maxpool_rows", x.dtype, y, x, row, c_windows(axes), _planes(s))
         return
     indices = s.output(1, INT64, y.dims)
     columns = bool(s.attr("storage_order", 0))
@@ -27,11 +26,11 @@ def averagepool(s: Site) -> None:
     x = s.input(0)
     axes = _windows(s)
     y = s.output(0, x.dtype, _pooled(s, axes))
-    rows = _row_scratch(s, axes)
+    row = s.scratch(x.dtype, (axes[-1].reach,))
     counts = s.scratch(x.dtype, (axes[-1].out,))
     with_padding = bool(s.attr("count_include_pad", 0))
     s.call(
-        "pool.averagepool", x.dtype, y, x, *rows, counts, c_windows(axes), _planes(s),
+        "pool.averagepool", x.dtype, y, x, row, counts, c_windows(axes), _planes(s),
         with_padding,
     )  # fmt: skip
 
@@ -68,11 +67,6 @@ def _windows(s: Site) -> list[Window]:
 
 def _pooled(s: Site, axes: list[Window]) -> tuple[d.Dim, ...]:
     return (*s.input(0).dims[:2], *(w.out for w in axes))
-
-
-def _row_scratch(s: Site, axes: list[Window]) -> tuple[Value, Value]:
-    dtype = s.input(0).dtype
-    return s.scratch(dtype, (axes[-1].reach,)), s.scratch(dtype, (axes[-1].reach,))
 
 
 def _planes(s: Site) -> d.Dim:
