@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -176,16 +177,17 @@ def _fire(net: Net, x: str, channels: int, squeezed: int, expanded: int) -> str:
     return net.op("Concat", *sides, axis=1)
 
 
-WIDTH, LENGTH, HEADS = 256, 64, 4
+WIDTH, LENGTH, HEADS, BLOCKS = 256, 64, 4, 8
 
 
-def transformer() -> onnx.ModelProto:
-    """One encoder block, its nodes as exporters write them: Gelu as Erf, biases as Add."""
+def transformer(blocks: int = 1) -> onnx.ModelProto:
+    """Encoder blocks, their nodes as exporters write them: Gelu as Erf, biases as Add."""
     net = Net()
-    attended = _attention(net, "x")
-    x = _norm(net, net.op("Add", "x", attended))
-    hidden = _gelu(net, _linear(net, x, WIDTH, 4 * WIDTH))
-    y = _norm(net, net.op("Add", x, _linear(net, hidden, 4 * WIDTH, WIDTH)))
+    y = "x"
+    for _ in range(blocks):
+        x = _norm(net, net.op("Add", y, _attention(net, y)))
+        hidden = _gelu(net, _linear(net, x, WIDTH, 4 * WIDTH))
+        y = _norm(net, net.op("Add", x, _linear(net, hidden, 4 * WIDTH, WIDTH)))
     return net.model("transformer", {"x": (1, LENGTH, WIDTH)}, {y: (1, LENGTH, WIDTH)})
 
 
@@ -404,6 +406,13 @@ WORKLOADS = {
             f"transformer encoder block, d {WIDTH}, sequence {LENGTH}, {HEADS} heads",
             transformer,
             normal(x=(1, LENGTH, WIDTH)),
+        ),
+        Workload(
+            "blocks",
+            f"{BLOCKS} such blocks: a model of 25 MB",
+            partial(transformer, BLOCKS),
+            normal(x=(1, LENGTH, WIDTH)),
+            counted=False,
         ),
         Workload(
             "lstm",

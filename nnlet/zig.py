@@ -36,6 +36,7 @@ FLAGS = (
     "-std=gnu11",
     "-ffp-contract=off",  # a*b+c rounds twice, on every machine: answers match a reference
     "-fno-math-errno",  # sqrtf is one instruction
+    "-fwrapv",  # sums and products of sizes that overflow wrap, so that checks of them hold
     "-fno-strict-aliasing",  # the arena gives the same bytes to values of several types
     "-fno-ident",  # no compiler name in the result
 )
