@@ -75,17 +75,17 @@ class Parameters:
             to,
         )
 
-    def result(self, s: Site, count: int, padded: int) -> str:
-        """C text of the q_result for `count` filters or columns, room for `padded`."""
+    def result(self, s: Site, groups: int, count: int, multiple: int) -> str:
+        """C text of the q_result for `count` filters or columns in each of `groups`, filled up to
+        a multiple."""
         info = np.iinfo(NUMPY[self.dtype.name])
-        scale = np.zeros(padded, np.float32)
-        scale[:count] = self.scale
+        room = ((0, 0), (0, -count % multiple))
+        every = np.broadcast_to(self.scale, (groups * count,)).reshape(groups, count)
+        scales = s.pointer(s.value_of(np.pad(every, room)))
         bias = "0"
         if self.bias is not None:
-            filled = np.zeros(padded, np.int32)
-            filled[:count] = self.bias.reshape(-1)
-            bias = s.pointer(s.value_of(filled))
-        scales = s.pointer(s.value_of(scale))
+            whole = self.bias.astype(np.int32).reshape(groups, count)
+            bias = s.pointer(s.value_of(np.pad(whole, room)))
         return f"(q_result){{{bias}, {scales}, {self.zero}, {info.min}, {info.max}}}"
 
 
@@ -122,11 +122,10 @@ def convolve(s: Site, x: Value, w: Value, p: Parameters) -> bool:
         lines, height = 1, 1
     y = s.output(0, p.dtype, (c.batch, c.out, *(a.out for a in axes)))
     copy = s.scratch(INT16, (pairs, height, across.stride, span, 2))
-    filters = p.weights.shape[0]
     s.call(
         "qconv.qconv", (), s.raw(y), s.raw(x), s.value_of(pack_filters(p.weights, c.groups)),
         copy, s.scratch(INT32, (steps,)), c_windows(axes), lines, height, span, *c.arguments(),
-        x.dtype.kind == "u", p.x_zero, p.result(s, filters, filters),
+        x.dtype.kind == "u", p.x_zero, p.result(s, c.groups, p.weights.shape[0] // c.groups, ROWS),
     )  # fmt: skip
     return True
 
@@ -164,11 +163,10 @@ def multiply(s: Site, a: Value, b: Array, p: Parameters) -> bool:
         s.same(p.bias.size, n, "elements of the bias and columns")
     s.flush()
     y = s.output(0, p.dtype, (*a.dims[:-1], n))
-    columns = -(-n // COLUMNS) * COLUMNS
     s.call(
         "qgemm.qgemm", (), s.raw(y), s.raw(a), s.value_of(pack_columns(b)),
         s.scratch(INT16, (ROWS, 2 * -(-k // 2))), d.product(a.dims[:-1]), n, k,
-        a.dtype.kind == "u", p.x_zero, p.result(s, n, columns),
+        a.dtype.kind == "u", p.x_zero, p.result(s, 1, n, COLUMNS),
     )  # fmt: skip
     return True
 

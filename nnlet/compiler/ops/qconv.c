@@ -106,6 +106,14 @@ static void qconv_panel(u8 *y, const i8 *weights, const i16 *copy, const i32 *of
                         const q_result *r) {
   const idx across = (w.out + 3) / 4, total = lines * across;
   const idx down = 2 * h.stride * w.stride * span;
+  const q_range range = q_range_of(r);
+  i32x4 bias[Q_ROWS];
+  f32x4 scale[Q_ROWS];
+  for (int f = 0; f < Q_ROWS; f++) {
+    const i32 b = r->bias ? r->bias[f] : 0;
+    bias[f] = (i32x4){b, b, b, b};
+    scale[f] = SPLAT(f32)(r->scale[f]);
+  }
   idx line = 0, column = 0;
   for (idx v = 0; v < total; v += 2) {
     idx at[2], count[2] = {0};
@@ -121,15 +129,14 @@ static void qconv_panel(u8 *y, const i8 *weights, const i16 *copy, const i32 *of
       column += 4;
       if (column >= w.out) column = 0, line++;
     }
-    i32x4 sums[8] = {0};
+    i32x4 sums[2 * Q_ROWS] = {0};
     qconv_tile(sums, weights, from[0], from[1], offsets, steps);
-    for (idx f = 0; f < filters; f++) {
-      const i32 bias = r->bias ? r->bias[f] : 0;
-      const i32x4 biases = {bias, bias, bias, bias};
-      const f32x4 scale = SPLAT(f32)(r->scale[f]);
-      const u64 bytes = q_bytes(q_finish(sums[2 * f], biases, scale, r),
-                                q_finish(sums[2 * f + 1], biases, scale, r));
-      u8 *to = y + f * plane;
+    u8 *to = y;
+#pragma unroll
+    for (int f = 0; f < Q_ROWS; f++, to += plane) {
+      const u64 bytes = q_bytes(q_finish(sums[2 * f], bias[f], scale[f], range),
+                                q_finish(sums[2 * f + 1], bias[f], scale[f], range));
+      if (f >= filters) break;
       q_store(to + at[0], (u32)bytes, count[0]);
       q_store(to + at[1], (u32)(bytes >> 32), count[1]);
     }
@@ -138,7 +145,8 @@ static void qconv_panel(u8 *y, const i8 *weights, const i16 *copy, const i32 *of
 
 // y[n, groups * filters, out...] from x[n, groups * channels, in...]. `weights` has for each group
 // and 4 filters the steps of qconv_offsets, each four pairs. `copy` is scratch for `height` rows of
-// all channels of a group, `offsets` for the steps; `lines` lines of y are made from that.
+// all channels of a group, `offsets` for the steps; bias and scale are filled up to whole panels
+// of 4 filters in each group. `lines` lines of y are made from that.
 static void qconv(u8 *y, const u8 *x, const i8 *weights, i16 *copy, i32 *offsets,
                   const nn_window *a, idx lines, idx height, idx span, idx n, idx groups,
                   idx filters, idx channels, bool is_unsigned, idx x_zero, q_result r) {
@@ -158,8 +166,8 @@ static void qconv(u8 *y, const u8 *x, const i8 *weights, i16 *copy, i32 *offsets
       for (idx p = 0; p < panels; p++) {
         const idx f = p * Q_ROWS, many = filters - f < Q_ROWS ? filters - f : Q_ROWS;
         q_result here = r;
-        here.scale += g * filters + f;
-        if (here.bias) here.bias += g * filters + f;
+        here.scale += (g * panels + p) * Q_ROWS;
+        if (here.bias) here.bias += (g * panels + p) * Q_ROWS;
         qconv_panel(y + f * plane + first * w.out, weights + (g * panels + p) * steps * 2 * Q_ROWS,
                     copy, offsets, steps, many, plane, now, h, w, span, &here);
       }

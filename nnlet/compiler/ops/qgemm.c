@@ -46,6 +46,7 @@ static void qgemm(u8 *y, const u8 *a, const i8 *b, i16 *panel, idx m, idx n, idx
                   bool is_unsigned, idx a_zero, q_result r) {
   const u8 flip = is_unsigned ? 0x80 : 0;
   const idx steps = (k + 1) / 2;
+  const q_range range = q_range_of(&r);
   for (idx i = 0, rows; i < m; i += rows) {
     rows = m - i >= Q_ROWS ? Q_ROWS : 1;
     qgemm_pack(panel, a + i * k, rows, k, flip, (i16)(a_zero - flip));
@@ -54,11 +55,14 @@ static void qgemm(u8 *y, const u8 *a, const i8 *b, i16 *panel, idx m, idx n, idx
       const i8 *strip = b + j * 2 * steps;
       if (rows == Q_ROWS) qgemm_tile4(sums, panel, strip, steps);
       else qgemm_tile1(sums, panel, strip, steps);
-      const f32x4 *scale = (const f32x4 *)(r.scale + j);
-      if (r.bias) bias[0] = ((const i32x4 *)(r.bias + j))[0], bias[1] = ((const i32x4 *)(r.bias + j))[1];
+      const f32x4 scale[] = {gemm_load(r.scale + j), gemm_load(r.scale + j + 4)};
+      if (r.bias) {
+        bias[0] = *(const i32x4 *)(r.bias + j);
+        bias[1] = *(const i32x4 *)(r.bias + j + 4);
+      }
       for (idx row = 0; row < rows; row++) {
-        const u64 bytes = q_bytes(q_finish(sums[2 * row], bias[0], scale[0], &r),
-                                  q_finish(sums[2 * row + 1], bias[1], scale[1], &r));
+        const u64 bytes = q_bytes(q_finish(sums[2 * row], bias[0], scale[0], range),
+                                  q_finish(sums[2 * row + 1], bias[1], scale[1], range));
         u8 *to = y + (i + row) * n + j;
         q_store(to, (u32)bytes, n - j);
         q_store(to + 4, (u32)(bytes >> 32), n - j - 4);

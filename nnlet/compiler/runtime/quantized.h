@@ -69,15 +69,28 @@ static inline i32x4 q_dot(i16x8 a, i16x8 b) {
     (to)[7] += q_dot(a3, b1);                  \
   } while (0)
 
-// Sums as elements of the result, in the low 8 bits of each.
-static inline i32x4 q_finish(i32x4 sum, i32x4 bias, f32x4 scale, const q_result *r) {
+// A q_result's numbers as vectors, ready for use.
+typedef struct {
+  f32x4 low, high;
+  i32x4 zero;
+} q_range;
+
+static inline q_range q_range_of(const q_result *r) {
   // Floats from 2^23 to 2^24 are integers: adding 1.5 * 2^23 rounds to even, and leaves the
   // rounded number in the low bits.
-  const f32 magic = 0x1.8p23f;
-  const f32x4 low = SPLAT(f32)((f32)(r->low - r->zero)), high = SPLAT(f32)((f32)(r->high - r->zero));
-  const f32x4 v = __builtin_convertvector(sum + bias, f32x4) * scale;
-  const i32x4 rounded = (i32x4)(gemm_limit(v, low, high) + SPLAT(f32)(magic));
-  return rounded + (i32x4){r->zero, r->zero, r->zero, r->zero};
+  const i32 zero = r->zero;
+  return (q_range){SPLAT(f32)((f32)(r->low - zero)), SPLAT(f32)((f32)(r->high - zero)),
+                   (i32x4){zero, zero, zero, zero}};
+}
+
+// Scaled sums as elements of the result, in the low 8 bits of each.
+static inline i32x4 q_round(f32x4 v, q_range r) {
+  const i32x4 rounded = (i32x4)(gemm_limit(v, r.low, r.high) + SPLAT(f32)(0x1.8p23f));
+  return rounded + r.zero;
+}
+
+static inline i32x4 q_finish(i32x4 sum, i32x4 bias, f32x4 scale, q_range r) {
+  return q_round(__builtin_convertvector(sum + bias, f32x4) * scale, r);
 }
 
 // The low bytes of two vectors.
