@@ -32,6 +32,10 @@ LEAST_FILTERS = 4
 # share of a step of the result would be seen in it.
 LARGEST_ROUNDING = 1 / 64
 FAR = 2**31  # beyond all integers of 8 bits
+# A depthwise convolution takes its sums in float32, which has all integers below 2^24: so many
+# products of 8 and 9 bits, and a bias, stay below.
+MOST_TAPS, MOST_FLOAT_BIAS = 128, 2**23
+MOST_BIAS = 2**30
 CLIP_OPSET = 13  # from which on its limits are inputs, and it takes integers
 
 
@@ -165,15 +169,14 @@ class _Pass:
             return None
         columns = _weight_axis(node)
         weights = self.constants[w.names[0]]
-        if columns is None or weights.ndim < 2 or not _fits(weights, w, columns):
+        if columns is None or weights.ndim < 2 or not _along(weights, w, columns):
             return None
-        if node.op == "Conv":
-            groups = int(node.attrs.get("group", 1))
-            if weights.shape[0] < LEAST_FILTERS * groups or weights.ndim not in (3, 4):
-                return None
-        elif weights.ndim != 2:
+        most = MOST_BIAS
+        if node.op == "Conv" and _depthwise(node, weights):
+            most = MOST_FLOAT_BIAS
+        elif not _narrow(weights, w, columns) or not _filled(node, weights):
             return None
-        bias = self._bias(node, x, w, y)
+        bias = self._bias(node, x, w, y, most)
         if bias is None:
             return None
         if node.op == "Conv":
@@ -182,8 +185,11 @@ class _Pass:
         inputs = (*x.names, *w.names, *(bias or ("",)), *y.names[1:])
         return replace(node, op="com.microsoft.QGemm", inputs=inputs)
 
-    def _bias(self, node: Node, x: Scaled, w: Scaled, y: Scaled) -> tuple[str, ...] | None:
-        """The name of a bias in multiples of the products' scale, () without; None if it cannot."""
+    def _bias(
+        self, node: Node, x: Scaled, w: Scaled, y: Scaled, most: int
+    ) -> tuple[str, ...] | None:
+        """The name of a bias in multiples of the products' scale, () without one; None if it
+        cannot be, or reaches `most`."""
         name = node.inputs[2] if len(node.inputs) > 2 else ""
         if not name:
             return ()
@@ -203,7 +209,7 @@ class _Pass:
         if given.ndim != 1 or not np.all(np.isfinite(given)):
             return None
         whole = np.rint(given.astype(np.float64) / scale.reshape(-1))
-        if np.max(np.abs(whole), initial=0) >= 2**30:
+        if np.max(np.abs(whole), initial=0) >= most:
             return None
         return (self._constant(f"{node.outputs[0]}.bias", whole.astype(np.int32)),)
 
@@ -266,16 +272,31 @@ def _weight_axis(node: Node) -> int | None:
     return 0 if attrs.get("transB", 0) else 1
 
 
-def _fits(weights: Array, w: Scaled, axis: int) -> bool:
-    """Whether weights have 8 bits without their zero points, and a scale for each index of
-    `axis`."""
-    if weights.dtype not in QUANTIZED:
+def _along(weights: Array, w: Scaled, axis: int) -> bool:
+    """Whether weights are bytes with one scale, or one for each index of `axis`."""
+    if weights.dtype not in QUANTIZED or w.zero.size not in (1, w.scale.size):
         return False
+    return w.whole or (w.axis % weights.ndim == axis and w.scale.size == weights.shape[axis])
+
+
+def _narrow(weights: Array, w: Scaled, axis: int) -> bool:
+    """Whether weights have 8 bits without their zero points."""
     zero = w.zero
-    if not w.whole:
-        if w.axis % weights.ndim != axis or w.scale.size != weights.shape[axis]:
-            return False
     if zero.size > 1:
         zero = zero.reshape(-1, *[1] * (weights.ndim - 1 - axis))
     difference = weights.astype(np.int16) - zero.astype(np.int16)
     return bool(np.all(difference >= -128) and np.all(difference <= 127))
+
+
+def _depthwise(node: Node, weights: Array) -> bool:
+    """Whether a convolution's filters see one channel each, by few enough taps."""
+    groups, taps = int(node.attrs.get("group", 1)), int(np.prod(weights.shape[2:]))
+    return groups > 1 and weights.shape[1] == 1 and taps <= MOST_TAPS
+
+
+def _filled(node: Node, weights: Array) -> bool:
+    """Whether the kernels for products have such weights, and are faster than floats."""
+    if node.op != "Conv":
+        return weights.ndim == 2
+    groups = int(node.attrs.get("group", 1))
+    return weights.ndim in (3, 4) and weights.shape[0] >= LEAST_FILTERS * groups

@@ -20,6 +20,7 @@ from tests.compiler.oracle import Array, Case, check, compiled, reference
 
 RNG = np.random.default_rng(11)
 EXACT: dict[str, Any] = {"rtol": 0, "atol": 0}
+Q, DQ = "QuantizeLinear", "DequantizeLinear"
 FLOAT = TensorProto.FLOAT
 
 # -- kernels ---------------------------------------------------------------------------------------
@@ -30,6 +31,7 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 7, 6), (4, 3, 3, 3), {"pads": [1, 1, 1, 1]}),
     ((1, 4, 9, 8), (6, 2, 3, 2), {"group": 2, "strides": [2, 1], "dilations": [1, 2]}),
     ((1, 5, 6, 21), (5, 1, 3, 3), {"group": 5, "auto_pad": "SAME_UPPER"}),
+    ((2, 6, 11, 18), (12, 1, 5, 3), {"group": 6, "strides": [2, 2], "pads": [2, 1, 2, 1]}),
     ((1, 3, 19, 37), (9, 3, 7, 7), {"strides": [2, 2], "pads": [3, 3, 3, 3]}),
     ((1, 2, 5, 17), (3, 2, 2, 4), {"strides": [3, 3], "pads": [0, 1, 2, 3], "dilations": [2, 2]}),
     ((3, 6, 4, 4), (8, 6, 1, 1), {"strides": [2, 2]}),
@@ -172,9 +174,6 @@ def same_within(proto: onnx.ModelProto, shape: tuple[int, ...], step: float) -> 
     assert np.ptp(reference(case)[0]) > 20 * step  # it says something
 
 
-Q, DQ = "QuantizeLinear", "DequantizeLinear"
-
-
 @pytest.mark.parametrize("zero", [np.int8(-128), np.int8(3), np.uint8(0), np.uint8(90)])
 @pytest.mark.parametrize("limit", ["Relu", "Clip", ""])
 def test_a_convolution_and_its_limits_become_integer(zero: Any, limit: str) -> None:
@@ -191,6 +190,16 @@ def test_a_convolution_and_its_limits_become_integer(zero: Any, limit: str) -> N
     assert [op for op in found if op != "Clip"] == [Q, "QLinearConv", DQ]
     assert ("Clip" in found) == (limit == "Clip" or (limit == "Relu" and zero in (3, 90)))
     same_within(proto, (1, 3, 9, 10), 0.02)
+
+
+@pytest.mark.parametrize("dtype,zero", [("i1", 0), ("u1", 77)])
+def test_depthwise_convolutions_become_integer(dtype: str, zero: int) -> None:
+    net = Net(1, 5, 9, 20)
+    x = net.quantized("x", 0.02, np.uint8(100))
+    y = net.op("Conv", x, net.weights(dtype, 10, 1, 3, 3, zero=zero), pads=[1] * 4, group=5)
+    proto = net.model(net.quantized(y, 0.02, np.uint8(120)))
+    assert operators(proto) == [Q, "QLinearConv", DQ]
+    same_within(proto, (1, 5, 9, 20), 0.02)
 
 
 def test_biases_become_integers_of_the_products_scale() -> None:
@@ -255,14 +264,15 @@ def left_alone() -> list[tuple[str, onnx.ModelProto]]:
     found = []
     net = Net(1, 4, 5, 5)
     x = net.quantized("x", 0.02, np.uint8(3))
-    w = net.weights("u1", 4, 4, 1, 1, zero=100)
+    extremes = np.resize(np.array([0, 255], "u1"), (4, 4, 1, 1))
+    w = net.op(DQ, *(net.constant(a) for a in (extremes, np.float32(0.01), np.uint8(100))))
     y = net.quantized(net.op("Conv", x, w), 0.02, np.uint8(5))
     found.append(("weights beyond 8 bits", net.model(y)))
 
     net = Net(1, 4, 5, 5)
     x = net.quantized("x", 0.02, np.uint8(3))
-    y = net.op("Conv", x, net.weights("i1", 4, 1, 1, 1), group=4)
-    found.append(("depthwise", net.model(net.quantized(y, 0.02, np.uint8(5)))))
+    y = net.op("Conv", x, net.weights("i1", 4, 2, 1, 1), group=2)
+    found.append(("two filters in a group", net.model(net.quantized(y, 0.02, np.uint8(5)))))
 
     net = Net(1, 4, 5, 5)
     x = net.quantized("x", 0.02, np.uint8(3))

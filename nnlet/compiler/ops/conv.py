@@ -9,13 +9,11 @@ import numpy as np
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops.channels import Channels, channels_of, check_bias, kernel_of
+from nnlet.compiler.ops.depthwise import depthwise_scratch
 from nnlet.compiler.ops.gemm import BLOCK, DEPTH, depth, pack_a
 from nnlet.compiler.ops.window import Window, c_windows, windows
 from nnlet.compiler.program import Epilogue, Value
 from nnlet.compiler.site import FP32, Site
-from nnlet.tensor import DATATYPES
-
-INT32 = DATATYPES["INT32"]
 
 
 def conv(s: Site) -> None:
@@ -81,13 +79,7 @@ def _depthwise(
     s: Site, y: Value, x: Value, w: Value, bias: Value | None, axes: list[Window], c: Channels
 ) -> None:
     """A convolution whose filters see one channel each."""
-    last = axes[-1]
-    # A row as depthwise.c has it: outputs in blocks, and as far as the last tap is away.
-    blocks = d.ceildiv(last.out, 16) * 16
-    span = blocks + d.floordiv((last.kernel - 1) * last.dilation, last.stride)
-    rows = d.product(a.reach for a in axes[:-1])
-    copy = s.scratch(FP32, (rows, last.stride, span))
-    offsets = s.scratch(INT32, w.dims[2:])
+    span, copy, offsets = depthwise_scratch(s, axes, w)
     end = s.epilogue(Epilogue(axis=1, row=bias))
     args = y, x, w, copy, offsets, c_windows(axes), span, c.batch, c.groups, c.filters, end
     s.call("depthwise.depthwise", (), *args)

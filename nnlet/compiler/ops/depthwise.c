@@ -5,6 +5,7 @@
 // columns that outputs of one tap see lie side by side: a row is `stride` rows, of columns
 // 0, s, 2s, ..., of columns 1, s + 1, ... and so on, each of `span` elements.
 #include "gemm.h"
+#include "quantized.h"
 #include "window.h"
 
 #define DEPTHWISE_BLOCK 16  // outputs of a row that are computed together
@@ -66,12 +67,8 @@ static void depthwise_row(f32 *y, const f32 *x, const f32 *w, const i32 *offsets
   }
 }
 
-// y[n, groups * filters, out...] = the epilogue of the convolution of x[n, groups, in...] with
-// w[groups * filters, taps]. `copy` is scratch for a channel as the top of this file has it,
-// `offsets` for the taps.
-static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offsets,
-                      const nn_window *a, idx span, idx n, idx groups, idx filters,
-                      gemm_epilogue e) {
+// Where in the copy each tap of the first output looks.
+static void depthwise_offsets(i32 *offsets, const nn_window *a, idx span) {
   const idx height = depthwise_reach(a[1]), row = span * a[2].stride;
   const idx taps = a[0].kernel * a[1].kernel * a[2].kernel;
   for (idx t = 0; t < taps; t++) {
@@ -81,6 +78,17 @@ static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offset
     const idx place = column % a[2].stride * span + column / a[2].stride;
     offsets[t] = (i32)((slice * height + line) * row + place);
   }
+}
+
+// y[n, groups * filters, out...] = the epilogue of the convolution of x[n, groups, in...] with
+// w[groups * filters, taps]. `copy` is scratch for a channel as the top of this file has it,
+// `offsets` for the taps.
+static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offsets,
+                      const nn_window *a, idx span, idx n, idx groups, idx filters,
+                      gemm_epilogue e) {
+  const idx height = depthwise_reach(a[1]), row = span * a[2].stride;
+  const idx taps = a[0].kernel * a[1].kernel * a[2].kernel;
+  depthwise_offsets(offsets, a, span);
   nn_zero(copy, depthwise_reach(a[0]) * height * row);
   for (idx i = 0; i < n * groups; i++) {
     depthwise_copy(copy, x + i * a[0].in * a[1].in * a[2].in, a, span);
@@ -90,6 +98,50 @@ static void depthwise(f32 *y, const f32 *x, const f32 *w, f32 *copy, i32 *offset
         depthwise_row(y, copy + from * row, w + f * taps, offsets, taps, a[2].out,
                       e.row ? e.row[f] : 0, e.add, &e);
         if (e.add) e.add += a[2].out;
+      }
+    }
+  }
+}
+
+// One row of outputs of 8 bits.
+static void qdepthwise_row(u8 *y, const f32 *x, const f32 *w, const i32 *offsets, idx taps,
+                           idx out, f32x4 bias, f32x4 scale, q_range range) {
+  for (idx o = 0; o < out; o += DEPTHWISE_BLOCK) {
+    f32x4 sums[DEPTHWISE_BLOCK / 4];
+    depthwise_sums(sums, x + o, w, offsets, taps);
+#pragma unroll
+    for (int j = 0; j < DEPTHWISE_BLOCK / 4; j += 2) {
+      const u64 bytes = q_bytes(q_round((sums[j] + bias) * scale, range),
+                                q_round((sums[j + 1] + bias) * scale, range));
+      const idx at = o + 4 * j;
+      q_store(y + at, (u32)bytes, out - at);
+      q_store(y + at + 4, (u32)(bytes >> 32), out - at - 4);
+    }
+  }
+}
+
+// depthwise of 8-bit integers: conv of conv.c on 32-bit integers is the naive twin. Sums are exact
+// as floats, too: the weights, which have their zero points taken off, and the biases must keep
+// them below 2^24. `plane` is scratch for one of x, the rest as above.
+static void qdepthwise(u8 *y, const u8 *x, const f32 *w, f32 *plane, f32 *copy, i32 *offsets,
+                       const nn_window *a, idx span, idx n, idx groups, idx filters,
+                       bool is_unsigned, idx x_zero, q_result r) {
+  const idx height = depthwise_reach(a[1]), row = span * a[2].stride;
+  const idx taps = a[0].kernel * a[1].kernel * a[2].kernel, size = a[0].in * a[1].in * a[2].in;
+  const u8 flip = is_unsigned ? 0x80 : 0;
+  const i32 zero = (i32)x_zero - flip;
+  const q_range range = q_range_of(&r);
+  depthwise_offsets(offsets, a, span);
+  nn_zero(copy, depthwise_reach(a[0]) * height * row);
+  for (idx i = 0; i < n * groups; i++, x += size) {
+    for (idx at = 0; at < size; at++) plane[at] = (f32)((i8)(x[at] ^ flip) - zero);
+    depthwise_copy(copy, plane, a, span);
+    for (idx f = i % groups * filters; f < (i % groups + 1) * filters; f++) {
+      const f32x4 bias = SPLAT(f32)(r.bias ? (f32)r.bias[f] : 0), scale = SPLAT(f32)(r.scale[f]);
+      for (idx o = 0; o < a[0].out * a[1].out; o++, y += a[2].out) {
+        const idx from = o / a[1].out * a[0].stride * height + o % a[1].out * a[1].stride;
+        qdepthwise_row(y, copy + from * row, w + f * taps, offsets, taps, a[2].out, bias, scale,
+                       range);
       }
     }
   }

@@ -1,4 +1,5 @@
-"""Convolutions and matrix products of 8-bit integers with constant weights: qconv.c and qgemm.c.
+"""Convolutions and matrix products of 8-bit integers with constant weights: qconv.c, qgemm.c and
+depthwise.c.
 
 `Parameters.of` says whether a node can be computed so; the weights are packed here.
 """
@@ -13,15 +14,17 @@ from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.graph import Array
 from nnlet.compiler.ops.channels import channels_of, kernel_of
+from nnlet.compiler.ops.depthwise import depthwise_scratch
 from nnlet.compiler.ops.window import Window, c_windows, windows
 from nnlet.compiler.program import NUMPY, Value
-from nnlet.compiler.site import Site
+from nnlet.compiler.site import FP32, Site
 from nnlet.tensor import DATATYPES, DataType
 
 INT16, INT32 = DATATYPES["INT16"], DATATYPES["INT32"]
 BYTES = frozenset({"INT8", "UINT8"})
 ROWS = 4  # quantized.h: Q_ROWS
 COLUMNS = 8  # qgemm.c: QGEMM_COLUMNS
+EXACT = 2**24  # below it floats have all integers
 MAX_DEPTH = 2**15  # products of 9 and 8 bits in a sum of 32: so many, and a bias, at most
 COPY_BYTES = 192 << 10  # of an image as pairs: a part of an L2 cache
 
@@ -31,7 +34,7 @@ class Parameters:
     """What quantizes the factors and the result, all of it constant.
 
     The result is round((sum + bias) * scale) + zero in `dtype`, where the sum is of (x - x_zero)
-    times `weights`, which fit 8 bits with their zero points taken off.
+    times `weights`, which have their zero points taken off.
     """
 
     x_zero: int
@@ -64,11 +67,15 @@ class Parameters:
         to = s.input(y[1]).dtype
         if s.input(x[0]).dtype.name not in BYTES or to.name not in BYTES:
             return None
-        weights = centered(np.asarray(s.const(w[0])), zero_w, axis)
-        scale_x, scale_w = np.float32(s.const(x[1])), np.asarray(s.const(w[1]), np.float32)
-        return weights and Parameters(
+        weights, scale_w = np.asarray(s.const(w[0])), np.asarray(s.const(w[1]), np.float32)
+        if weights.dtype.itemsize != 1 or weights.ndim < 2:
+            return None
+        if not all(p.size in (1, weights.shape[axis]) for p in (zero_w, scale_w)):
+            return None
+        scale_x = np.float32(s.const(x[1]))
+        return Parameters(
             int(zero_x),
-            weights[0],
+            centered(weights, zero_w, axis),
             s.const(bias),
             (scale_x * scale_w / np.float32(scale_y)).reshape(-1),
             int(zero_y),
@@ -89,16 +96,16 @@ class Parameters:
         return f"(q_result){{{bias}, {scales}, {self.zero}, {info.min}, {info.max}}}"
 
 
-def centered(weights: Array, zero: Array, axis: int) -> tuple[Array] | None:
-    """(weights - zero,) in 8 bits; None where they do not fit."""
-    if weights.dtype not in (np.int8, np.uint8):
-        return None
+def centered(weights: Array, zero: Array, axis: int) -> Array:
+    """weights - zero in 16 bits, where there is a zero point for each index of `axis`, or one."""
     if zero.size > 1:
-        zero = zero.reshape(-1, *[1] * (weights.ndim - 1 - axis % weights.ndim))
-    difference = weights.astype(np.int16) - zero.astype(np.int16)
-    if difference.size and (difference.min() < -128 or difference.max() > 127):
-        return None
-    return (difference.astype(np.int8),)
+        zero = zero.reshape(-1, *[1] * (weights.ndim - 1 - axis))
+    return weights.astype(np.int16) - zero.astype(np.int16)
+
+
+def _narrow(weights: Array) -> bool:
+    """Whether 8 bits hold them."""
+    return bool(np.all(weights == weights.astype(np.int8)))
 
 
 # -- convolutions ---------------------------------------------------------------------------------
@@ -106,9 +113,19 @@ def centered(weights: Array, zero: Array, axis: int) -> tuple[Array] | None:
 
 def convolve(s: Site, x: Value, w: Value, p: Parameters) -> bool:
     """Output 0 as the convolution of x with weights; False if its shape is not for qconv.c."""
-    depth = int(np.prod(p.weights.shape[1:]))
-    if x.rank not in (3, 4) or w.rank != x.rank or depth > MAX_DEPTH:
+    if x.rank != w.rank or x.rank < 3:
         return False
+    if p.weights.shape[1] == 1 and int(s.attr("group", 1)) > 1 and _float_sums(p):
+        _depthwise(s, x, w, p)
+        return True
+    depth = int(np.prod(p.weights.shape[1:]))
+    if x.rank > 4 or depth > MAX_DEPTH or not _narrow(p.weights):
+        return False
+    _general(s, x, w, p)
+    return True
+
+
+def _general(s: Site, x: Value, w: Value, p: Parameters) -> None:
     c = channels_of(s, x, w)
     axes = windows(s, x.dims[2:], kernel_of(s, w))
     if p.bias is not None:
@@ -127,7 +144,28 @@ def convolve(s: Site, x: Value, w: Value, p: Parameters) -> bool:
         copy, s.scratch(INT32, (steps,)), c_windows(axes), lines, height, span, *c.arguments(),
         x.dtype.kind == "u", p.x_zero, p.result(s, c.groups, p.weights.shape[0] // c.groups, ROWS),
     )  # fmt: skip
-    return True
+
+
+def _float_sums(p: Parameters) -> bool:
+    """Whether no sum of a depthwise convolution is too large for floats to have it exactly."""
+    sums = np.abs(p.weights.astype(np.int64)).reshape(p.weights.shape[0], -1).sum(1) * 255
+    bias = 0 if p.bias is None else np.abs(p.bias.astype(np.int64)).max(initial=0)
+    return bool(sums.max(initial=0) + bias < EXACT)
+
+
+def _depthwise(s: Site, x: Value, w: Value, p: Parameters) -> None:
+    c = channels_of(s, x, w)
+    axes = windows(s, x.dims[2:], kernel_of(s, w))
+    if p.bias is not None:
+        s.same(p.bias.size, c.out, "elements of the bias and output channels")
+    span, copy, offsets = depthwise_scratch(s, axes, w)
+    y = s.output(0, p.dtype, (c.batch, c.out, *(a.out for a in axes)))
+    plane = s.scratch(FP32, x.dims[2:])
+    s.call(
+        "depthwise.qdepthwise", (), s.raw(y), s.raw(x), s.value_of(p.weights.astype(np.float32)),
+        plane, copy, offsets, c_windows(axes), span, c.batch, c.groups, c.filters,
+        x.dtype.kind == "u", p.x_zero, p.result(s, 1, p.weights.shape[0], 1),
+    )  # fmt: skip
 
 
 def _strip(down: Window, taps: int, row_bytes: Dim) -> tuple[Dim, Dim]:
@@ -155,7 +193,7 @@ def pack_filters(weights: Array, groups: int) -> Array:
 
 def multiply(s: Site, a: Value, b: Array, p: Parameters) -> bool:
     """Output 0 as a[..., m, k] b[k, n]; False if their shapes are not for qgemm.c."""
-    if a.rank < 2 or b.ndim != 2 or b.shape[0] > MAX_DEPTH or p.scale.size not in (1, b.shape[1]):
+    if a.rank < 2 or b.ndim != 2 or b.shape[0] > MAX_DEPTH or not _narrow(b):
         return False
     k, n = b.shape
     s.same(a.dims[-1], k, "the inner dimensions")
