@@ -140,7 +140,8 @@ def _general(s: Site, x: Value, w: Value, p: Parameters) -> None:
     y = s.output(0, p.dtype, (c.batch, c.out, *(a.out for a in axes)))
     copy = s.scratch(INT16, (pairs, height, across.stride, span, 2))
     s.call(
-        "qconv.qconv", (), s.raw(y), s.raw(x), s.value_of(pack_filters(p.weights, c.groups)),
+        "qconv.qconv", (), s.raw(y), s.raw(x),
+        s.value_of(pack_filters(p.weights, c.groups, across.dilation == 1)),
         copy, s.scratch(INT32, (steps,)), c_windows(axes), lines, height, span, *c.arguments(),
         x.dtype.kind == "u", p.x_zero, p.result(s, c.groups, p.weights.shape[0] // c.groups, ROWS),
     )  # fmt: skip
@@ -177,15 +178,30 @@ def _strip(down: Window, taps: int, row_bytes: Dim) -> tuple[Dim, Dim]:
     return lines, (lines - 1) * down.stride + reach + 1
 
 
-def pack_filters(weights: Array, groups: int) -> Array:
+def pack_filters(weights: Array, groups: int, neighbours: bool) -> Array:
     """weights[groups * filters, channels, taps...] as qconv.c has them: groups, panels of 4
-    filters, channel pairs, taps, and then filters and the two of a pair; zeros fill up."""
+    filters, steps, and then filters and the two of a pair; zeros fill up.
+
+    A step is a tap of two channels. If taps are `neighbours`, a last channel that is alone has
+    two taps in a step.
+    """
     filters, channels = weights.shape[0] // groups, weights.shape[1]
-    panels, pairs = -(-filters // ROWS), -(-channels // 2)
-    full = np.zeros((groups, panels * ROWS, pairs * 2, int(np.prod(weights.shape[2:]))), np.int8)
-    full[:, :filters, :channels] = weights.reshape(groups, filters, channels, -1)
-    split = full.reshape(groups, panels, ROWS, pairs, 2, -1)
-    return np.ascontiguousarray(split.transpose(0, 1, 3, 5, 2, 4)).reshape(-1)
+    panels, kernel = -(-filters // ROWS), weights.shape[2:]
+    full = np.zeros((groups, panels * ROWS, channels, *kernel), np.int8)
+    full[:, :filters] = weights.reshape(groups, filters, channels, *kernel)
+    flat = full.reshape(groups, panels, ROWS, channels, -1)
+    even = channels // 2 * 2
+    shape = (groups, panels, ROWS, even // 2, 2, flat.shape[-1])
+    steps = [flat[..., :even, :].reshape(shape).swapaxes(4, 5)]
+    if even < channels:
+        last = full[:, :, even].reshape(groups, panels, ROWS, -1, kernel[-1])
+        if not neighbours:
+            last = last[..., None]
+        width = 2 if not neighbours else -(-kernel[-1] // 2) * 2
+        room = [(0, 0)] * (last.ndim - 1) + [(0, width - last.shape[-1])]
+        steps.append(np.pad(last, room))
+    pairs = [part.reshape(groups, panels, ROWS, part[0, 0, 0].size // 2, 2) for part in steps]
+    return np.ascontiguousarray(np.concatenate(pairs, 3).swapaxes(2, 3)).reshape(-1)
 
 
 # -- matrix products ------------------------------------------------------------------------------

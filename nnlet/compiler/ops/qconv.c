@@ -1,7 +1,8 @@
 // Convolutions of 8-bit integers, exact, over one or two spatial axes: what QLinearConv is.
 // conv of conv.c on 32-bit integers is the naive twin.
 //
-// Some rows of the image are copied with their padding as pairs of 16 bits, two channels each.
+// Some rows of the image are copied with their padding as pairs of 16 bits, of two channels, or of
+// neighbouring columns of a last channel that is alone (if taps are neighbours, too).
 // The columns that outputs of one tap see lie side by side: a row is `stride` rows, of columns
 // 0, s, 2s, ..., of columns 1, s + 1, ... and so on, each of `span` pairs. So what four
 // neighbouring outputs see through a tap is one vector at an offset that no output changes.
@@ -15,14 +16,15 @@ typedef struct {
   idx channels; // of a group
 } qconv_image;
 
-// Row `from` of channel `a` and of channel `b`, as pairs from to on; `b` may be 0.
-static void qconv_pairs(i16 *to, const u8 *a, const u8 *b, idx count, idx stride, u8 flip,
-                        i16 zero) {
+// Every stride-th of a row of one channel and of what it is paired with, as pairs; of `b` there are
+// `paired`, which may be less than `count`.
+static void qconv_pairs(i16 *to, const u8 *a, const u8 *b, idx count, idx paired, idx stride,
+                        u8 flip, i16 zero) {
   idx i = 0;
-  if (stride == 1 && b) {
+  if (stride == 1) {
     const u8x16 flips = (u8x16){} + flip;
     const i16x8 zeros = (i16x8){} + zero;
-    for (; i + 16 <= count; i += 16) {
+    for (; i + 16 <= paired; i += 16) {
       const u8x16 p = *(const u8x16 *)(a + i) ^ flips, q = *(const u8x16 *)(b + i) ^ flips;
       const u8x16 low = __builtin_shufflevector(p, q, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
                                                 22, 7, 23);
@@ -37,7 +39,7 @@ static void qconv_pairs(i16 *to, const u8 *a, const u8 *b, idx count, idx stride
   }
   for (; i < count; i++) {
     to[2 * i] = (i16)((i8)(a[i * stride] ^ flip) - zero);
-    to[2 * i + 1] = b ? (i16)((i8)(b[i * stride] ^ flip) - zero) : 0;
+    to[2 * i + 1] = i < paired ? (i16)((i8)(b[i * stride] ^ flip) - zero) : 0;
   }
 }
 
@@ -53,7 +55,13 @@ static void qconv_copy(i16 *copy, const qconv_image *m, nn_window h, nn_window w
         memset(to, 0, (size_t)(2 * row) * sizeof *to);
         continue;
       }
-      const u8 *a = m->x + c * plane + line * w.in, *b = c + 1 < m->channels ? a + plane : 0;
+      const u8 *a = m->x + c * plane + line * w.in;
+      const bool alone = c + 1 == m->channels, both = alone && w.dilation == 1;
+      if (both && w.pad > 0 && w.pad <= row) {  // the column before the first
+        const idx column = w.pad - 1;
+        to[2 * (column % w.stride * span + column / w.stride) + 1] =
+            (i16)((i8)(*a ^ m->flip) - m->x_zero);
+      }
       for (idx phase = 0; phase < w.stride; phase++) {
         // Column i * stride + phase of the copy is column i * stride + phase - pad of x.
         const idx before = w.pad - phase;
@@ -61,25 +69,31 @@ static void qconv_copy(i16 *copy, const qconv_image *m, nn_window h, nn_window w
         idx until = before + w.in > 0 ? (before + w.in + w.stride - 1) / w.stride : 0;
         if (until > span) until = span;
         if (until <= from) continue;
-        const idx at = from * w.stride - before;
-        qconv_pairs(to + 2 * (phase * span + from), a + at, b ? b + at : 0, until - from,
-                    w.stride, m->flip, m->x_zero);
+        const idx at = from * w.stride - before, count = until - from;
+        // The column behind the last is padding.
+        const idx last = (w.in - 2 - at + w.stride) / w.stride;
+        const idx paired = !alone ? count : !both ? 0 : last < count ? last : count;
+        qconv_pairs(to + 2 * (phase * span + from), a + at, a + at + (alone ? 1 : plane), count,
+                    paired, w.stride, m->flip, m->x_zero);
       }
     }
   }
 }
 
-// Where in the copy each step looks: channel pairs, and in each its taps.
-static void qconv_offsets(i32 *to, idx channels, nn_window h, nn_window w, idx height, idx span) {
+// Where in the copy each step looks: channel pairs, and in each its taps. Returns how many.
+static idx qconv_offsets(i32 *to, idx channels, nn_window h, nn_window w, idx height, idx span) {
+  const i32 *start = to;
   for (idx c = 0; c < channels; c += 2) {
+    const idx step = c + 1 == channels && w.dilation == 1 ? 2 : 1;
     for (idx kh = 0; kh < h.kernel; kh++) {
-      for (idx kw = 0; kw < w.kernel; kw++) {
+      for (idx kw = 0; kw < w.kernel; kw += step) {
         const idx column = kw * w.dilation, row = c / 2 * height + kh * h.dilation;
         const idx at = (row * w.stride + column % w.stride) * span + column / w.stride;
         *to++ = (i32)(2 * at);
       }
     }
   }
+  return to - start;
 }
 
 // sums[4 filters, 2 vectors] of what lies at p and at q.
@@ -152,9 +166,8 @@ static void qconv(u8 *y, const u8 *x, const i8 *weights, i16 *copy, i32 *offsets
                   idx filters, idx channels, bool is_unsigned, idx x_zero, q_result r) {
   const nn_window h = a[1], w = a[2];
   const idx plane = h.out * w.out, pairs = (channels + 1) / 2;
-  const idx steps = pairs * h.kernel * w.kernel;
+  const idx steps = qconv_offsets(offsets, channels, h, w, height, span);
   const u8 flip = is_unsigned ? 0x80 : 0;
-  qconv_offsets(offsets, channels, h, w, height, span);
   memset(copy, 0, (size_t)(2 * pairs * height * w.stride * span) * sizeof *copy);
   for (idx i = 0; i < n * groups; i++, x += channels * h.in * w.in, y += filters * plane) {
     const qconv_image m = {x, flip, (i16)(x_zero - flip), channels};
