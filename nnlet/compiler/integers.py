@@ -228,7 +228,7 @@ class _Pass:
         if scale.dtype != np.float32:
             return None
         zero = self.constants[names[2]] if names[2] else self._unnamed_zero(node)
-        if zero is None:
+        if zero is None or zero.dtype.kind not in "iu":
             return None
         if not names[2]:
             names = (*names[:2], self._constant(f"{node.outputs[0]}.zero", zero))
