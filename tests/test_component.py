@@ -230,6 +230,13 @@ def test_c_that_needs_a_system_is_refused() -> None:
         build_component(source, WEIGHTS)
 
 
+def test_what_is_wrapped_has_short_names_and_is_unwrapped_as_it_was() -> None:
+    core = component.build_core(SOURCE, WEIGHTS)
+    wrapped = component.wrap(core)
+    assert unwrap(wrapped) == core
+    assert b"#[method]tensor.data" in core and b"#[method]tensor.data" not in wrapped
+
+
 def test_only_what_a_model_uses_is_linked() -> None:
     unused = "".join(
         f"f32 unused_{i}(f32 *x, idx n) {{ f32 s = {i}; while (n--) s *= x[n]; return s; }}\n"

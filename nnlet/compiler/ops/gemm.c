@@ -56,8 +56,12 @@ static void gemm_packed(f32 *y, const f32 *a, const f32 *b, idx rank, const idx 
     for (idx i = 0; i < m; i += GEMM_ROWS) {
       const idx rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
       const idx at = gemm_matrix_at(p, rank, dims, y_strides) + i * ldy;
-      gemm_pack_a(panels, from + i * row, row, column, rows, k);
-      gemm_strips(y + at, ldy, panels, b, rows, n, k, gemm_from(e, i, at));
+      const f32 *left = from + i * row;
+      if (rows > 1 || column != 1) {  // else a row is its own panel
+        gemm_pack_a(panels, left, row, column, rows, k);
+        left = panels;
+      }
+      gemm_strips(y + at, ldy, left, b, rows, n, k, gemm_from(e, i, at));
     }
   }
 }

@@ -95,7 +95,7 @@ static inline void gemm_tile4(f32x4 *acc, const f32 *a, const f32 *b, idx ldb, i
     const f32x4 b0 = gemm_load(b), a0 = gemm_load(a);
     GEMM_OUTER(acc, a0, b0);
   }
-  for (int i = 0; i < 4; i++) acc[i] += odd[i];
+  for (int i = 0; i < 4 && !GEMM_SMALL; i++) acc[i] += odd[i];
 }
 
 // acc[1] += a[1, k] b[k, 4]. Every fourth column of a has a sum of its own.
