@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from benchmarks.served import perceptron
 from nnlet.compiler import CModule, compile_protos
-from nnlet.component import build_component
+from nnlet.component import FLAVOURS, build_component
 from nnlet.provider import Provider
 from tests.compiler.onnxtext import model
 from tests.compiler.oracle import Array, Case, check, compiled
@@ -35,7 +35,8 @@ def module(proto: ModelProto) -> CModule:
 )
 def test_a_provider_is_small_beyond_its_weights(proto: ModelProto, most: int) -> None:
     c = module(proto)
-    assert len(build_component(c.source, c.weights)) - len(c.weights) <= most
+    for flavour in FLAVOURS:
+        assert len(build_component(c.source, c.weights, flavour)) - len(c.weights) <= most
 
 
 def test_memory_is_weights_once_and_planned_values() -> None:
