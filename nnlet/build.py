@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nnlet
+from nnlet import extension
 from nnlet.errors import BuildError, ModelError, ToolMissing
 from nnlet.fingerprint import fingerprint, forget, is_fresh, mark_fresh
 from nnlet.host import COMPILE_FLAGS, Wasmtime, precompile
@@ -53,6 +54,7 @@ _COMPONENT_CODE = (
     "shrink.py",
     "wasm.py",
 )
+_EXTENSION_CODE = ("extension.py", "zig.py")
 
 # Folders at the top of a project that hold no code of the function.
 _NOT_IMPORTED = {"nnlet", "benchmarks", "build", "tests"}
@@ -105,7 +107,9 @@ def build_function(project: Project, report: Report = silent, world: str = "app"
     """build/app.wasm: the function, which imports wasi:nn. `world` is in WORLDS."""
     sources = [write_catalogue(project, report), *_sources(project), *_code(_COMPONENT_CODE)]
     product = project.build / f"{world}.wasm"
+    sources += [*_code(_EXTENSION_CODE), *extension.SOURCES.iterdir()]
     tools = [f"{name}=={_version(name)}" for name in ("componentize-py", "spin-sdk")]
+    tools.append(extension.compiler())
     key = fingerprint(project.root, sources, *tools)
     if not is_fresh(product, key):
         with report("Compiling app.py to a component"):
@@ -146,7 +150,8 @@ def build_graphs(project: Project, report: Report = silent) -> Path:
 
 def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
-    folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated])
+    extension.write_extensions(project.extensions)
+    folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated, project.extensions])
     world = f"nnlet:fn/{product.stem}"
     with replacing(product) as output:
         done = subprocess.run(

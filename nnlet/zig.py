@@ -64,8 +64,7 @@ def compile_c(files: Mapping[str, bytes], flags: Sequence[str], output: str) -> 
     `files` maps plain names to contents: what ends in .c or .o is compiled and linked, in
     order; the rest is there to be included. Raises CompileError, or ToolMissing without zig.
     """
-    version = _zig_version()
-    kept = _results() / f"{_key(version, files, flags, output)}-{output}"
+    kept = _results() / f"{_key(version(), files, flags, output)}-{output}"
     try:
         data = kept.read_bytes()
         os.utime(kept)
@@ -87,7 +86,8 @@ def _results() -> Path:
     return folder
 
 
-def _zig_version() -> str:
+def version() -> str:
+    """The compiler's version. Raises ToolMissing without zig."""
     if importlib.util.find_spec("ziglang") is None:
         raise ToolMissing(
             "the C compiler zig is missing: install it with 'python -m pip install ziglang==0.17.1'"

@@ -1,5 +1,10 @@
 """The adapter to WASI 0.2: the only code that speaks wasi:http, and the component's entry.
 
+There are two ways to the host. `native` (native/nnlet_http.c, linked into the component where a
+C compiler is at hand) takes in a request by one call and sends an answer by another. The
+bindings that componentize-py generates do the same in some twenty calls, of 5 to 12 us each:
+they serve bodies whose length is not known before, and components built without a compiler.
+
 componentize-py runs this module once, at build time, and keeps the interpreter as it is
 afterwards: imports, catalogue and /openapi.json are paid for then.
 
@@ -16,6 +21,12 @@ from wit_world.imports import types as wasi
 from wit_world.imports.streams import InputStream, OutputStream, StreamError_Closed
 
 from app import app
+
+try:
+    import nnlet_http as native
+except ImportError:
+    native = None
+
 from nnlet.errors import HTTPError
 from nnlet.guest.inference import WasiNN
 from nnlet.guest.messages import Request, Response, check_length, too_large
@@ -47,25 +58,75 @@ class IncomingHandler:
 
     def handle(self, incoming: wasi.IncomingRequest, out: wasi.ResponseOutparam) -> None:
         """Answer one request."""
-        request = _read_head(incoming)
-        if request.method in _WITHOUT_BODY:
+        if native is None or not _answer_natively(incoming, out):
+            _answer(incoming, out)
+
+
+# In one call each
+
+
+def _answer_natively(incoming: wasi.IncomingRequest, out: wasi.ResponseOutparam) -> bool:
+    """Answer a request whose body has a known length, or none. False for others: untouched."""
+    method, target, headers, body = native.read(incoming.handle, app.max_body)
+    if body is None:
+        return False
+    request = _request(method, target, headers)
+    if type(body) is int:
+        response = app.refuse(request, _ends_early(body, headers["content-length"]))
+    else:
+        request.body = body
+        response = app.respond(request)
+    out.finalizer.detach()  # `send` takes it
+    if not _send_natively(out, response):
+        _send_natively(out, _refuse_answer(request, response))
+    return True
+
+
+def _send_natively(out: wasi.ResponseOutparam, response: Response) -> bool:
+    sent: bool = native.send(
+        *(out.handle, response.status, response.content_type, response.headers, response.body)
+    )
+    return sent
+
+
+# Through the bindings
+
+
+def _answer(incoming: wasi.IncomingRequest, out: wasi.ResponseOutparam) -> None:
+    request = _read_head(incoming)
+    if request.method in _WITHOUT_BODY:
+        _send(request, app.respond(request), out)
+        return
+    with incoming.consume() as body, body.stream() as stream:
+        try:
+            request.body = _read_body(stream, request.headers)
+        except HTTPError as exc:
+            _send(request, app.refuse(request, exc), out)
+            _discard(stream)
+        else:
             _send(request, app.respond(request), out)
-            return
-        with incoming.consume() as body, body.stream() as stream:
-            try:
-                request.body = _read_body(stream, request.headers)
-            except HTTPError as exc:
-                _send(request, app.refuse(request, exc), out)
-                _discard(stream)
-            else:
-                _send(request, app.respond(request), out)
+
+
+def _request(method: str, target: str | None, headers: dict[str, str]) -> Request:
+    path, _, query = (target or "/").partition("?")
+    return Request(method, path, headers, b"", query)
+
+
+def _ends_early(size: int, announced: str | int | None) -> HTTPError:
+    of = "" if announced is None else f" of {announced}"
+    return HTTPError(400, f"the body ends early, after {size}{of} bytes")
+
+
+def _refuse_answer(request: Request, response: Response) -> Response:
+    """What is sent in place of an answer that HTTP does not allow."""
+    failure = ValueError(f"not valid in HTTP: {response.status} {response.headers}")
+    return app.refuse(request, failure)
 
 
 def _read_head(incoming: wasi.IncomingRequest) -> Request:
     method = incoming.method()
     name = _METHODS.get(type(method)) or method.value
-    path, _, query = (incoming.path_with_query() or "/").partition("?")
-    return Request(name, path, _read_headers(incoming), b"", query)
+    return _request(name, incoming.path_with_query(), _read_headers(incoming))
 
 
 def _read_headers(incoming: wasi.IncomingRequest) -> dict[str, str]:
@@ -89,8 +150,7 @@ def _read_body(stream: InputStream, headers: dict[str, str]) -> bytes:
         except Err as exc:
             if isinstance(exc.value, StreamError_Closed) and length is None:
                 break
-            of = "" if length is None else f" of {length}"
-            raise HTTPError(400, f"the body ends early, after {size}{of} bytes") from None
+            raise _ends_early(size, length) from None
         chunks.append(chunk)
         size += len(chunk)
         if size > app.max_body:
@@ -112,8 +172,7 @@ def _send(request: Request, response: Response, out: wasi.ResponseOutparam) -> N
     try:
         outgoing = _outgoing(response)
     except (Err, ValueError):
-        failure = ValueError(f"not valid in HTTP: {response.status} {response.headers}")
-        response = app.refuse(request, failure)
+        response = _refuse_answer(request, response)
         outgoing = _outgoing(response)
     _write(outgoing, response.body, out)
 

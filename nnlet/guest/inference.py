@@ -2,13 +2,23 @@
 
 Specification: wit/deps/wasi-nn/nn.wit. Who answers (a model compiled into the component, or
 the host) is decided by composition, not here.
+
+`native` (native/nnlet_nn.c, linked into the component where a C compiler is at hand) computes
+in one call what takes the generated bindings one for each tensor and each of its parts.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from componentize_py_types import Err
 from wit_world.imports import graph as wasi_graph
 from wit_world.imports import tensor as wasi_tensor
+
+try:
+    import nnlet_nn as native
+except ImportError:
+    native = None
 
 from nnlet.errors import InferenceError
 from nnlet.guest.backend import Backend
@@ -16,6 +26,7 @@ from nnlet.guest.tensors import Tensor
 from nnlet.tensor import BY_NN
 
 _TYPES = {row.name: wasi_tensor.TensorType(nn) for nn, row in BY_NN.items()}
+_NUMBERS = {row.name: nn for nn, row in BY_NN.items()}
 _NAMES = {wasi_type: name for name, wasi_type in _TYPES.items()}
 
 
@@ -43,12 +54,24 @@ class WasiNN(Backend):
 
     def infer(self, graph: str, inputs: list[tuple[str, Tensor]]) -> list[Tensor]:
         self.load(graph)
+        context = self._contexts[graph][1]
+        if native is not None:
+            return _compute_natively(context, inputs)
         named = [(name, _to_wasi(tensor)) for name, tensor in inputs]
         try:
-            answers = self._contexts[graph][1].compute(named)
+            answers = context.compute(named)
         except Err as exc:
             raise _refusal(exc) from None
         return [_from_wasi(tensor) for _, tensor in answers]
+
+
+def _compute_natively(context: Any, inputs: list[tuple[str, Tensor]]) -> list[Tensor]:
+    answers = native.compute(
+        context.handle, [(n, t.shape, _NUMBERS[t.datatype], t.data) for n, t in inputs]
+    )
+    if type(answers) is tuple:
+        raise InferenceError(*answers)
+    return [Tensor(BY_NN[number].name, shape, data) for number, shape, data in answers]
 
 
 def _to_wasi(tensor: Tensor) -> wasi_tensor.Tensor:
