@@ -45,6 +45,7 @@ ENDS = {
         "wit_world.imports.types",
     },
     "profile": {"wit_world.imports.inference", "wit_world.imports.types"},
+    "jsontext": {"nnlet_json"},
     "inference": {
         "componentize_py_types",
         "nnlet_nn",

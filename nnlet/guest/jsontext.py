@@ -1,4 +1,9 @@
-"""JSON in: bounded, strict, and with the place of every mistake."""
+"""JSON in: bounded, strict, and with the place of every mistake.
+
+`native` (native/nnlet_json.c, linked into the component where a C compiler is at hand) reads
+and prints a tensor's numbers 5 to 20 times faster. It only ever says yes: what it does not
+take, the Python here judges, so answers and errors are the same with and without it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,14 @@ import re
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+try:
+    import nnlet_json
+except ImportError:
+    nnlet_json = None
+
 from nnlet.errors import HTTPError
+
+native: Any = nnlet_json
 
 # Python's parser calls itself for every level. In the guest's stack it gets through 1,000
 # levels and traps before 2,000, which kills the instance; a tensor has eight at most.

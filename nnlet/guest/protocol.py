@@ -12,10 +12,10 @@ from typing import Any
 
 from nnlet.errors import HTTPError
 from nnlet.guest.classification import Classes
-from nnlet.guest.jsontext import parse, quote
+from nnlet.guest.jsontext import native, parse, quote
 from nnlet.guest.messages import BINARY, Response, whole_number
 from nnlet.guest.models import Model, TensorInfo
-from nnlet.guest.tensors import Tensor, describe, flatten, pack, to_json
+from nnlet.guest.tensors import Tensor, describe, flatten, pack, pack_natively, to_json
 from nnlet.tensor import DataType
 
 # Length of the JSON at the start of a body that goes on with binary tensors.
@@ -55,11 +55,24 @@ def read_request(model: Model, headers: dict[str, str], body: bytes) -> InferReq
     """A request for `model`. HTTPError 400 says what is wrong with it, and where."""
     announced = headers.get(HEADER_LENGTH)
     if announced is None:
+        if native is not None and (request := _read_natively(model, body)) is not None:
+            return request
         return _read_document(model, parse(body), _Blobs(b"", 0))
     length = _header_length(announced, len(body))
     if length == 0:
         return _read_raw(model, body)
     return _read_document(model, parse(body[:length]), _Blobs(body, length))
+
+
+def _read_natively(model: Model, body: bytes) -> InferRequest | None:
+    """What is plainly right; None for all else, which is read again to say what is wrong."""
+    document = native.read(body)
+    if document is None:
+        return None
+    try:
+        return _read_document(model, document, _Blobs(b"", 0))
+    except HTTPError:
+        return None
 
 
 def _header_length(announced: str, size: int) -> int:
@@ -188,7 +201,12 @@ def _pack_json(row: DataType, data: Any, shape: list[int], where: str) -> bytes:
         raise HTTPError(
             400, f"{where}: {row.name} has no JSON form: send it as binary data (binary_data_size)"
         )
-    return pack(row, flatten(data, shape, where), where)
+    if type(data) is not tuple:
+        return pack(row, flatten(data, shape, where), where)
+    packed = pack_natively(row, data, shape)
+    if packed is None:
+        raise HTTPError(400, f"{where}: its data is not plainly {row.name}")  # nobody sees it
+    return packed
 
 
 class _Blobs:

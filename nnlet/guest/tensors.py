@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 from nnlet.errors import HTTPError
+from nnlet.guest.jsontext import native
 from nnlet.tensor import DATATYPES, DataType
 
 # A tensor's dimensions cross wasi-nn as u32, its bytes live in a 32-bit memory.
@@ -186,6 +187,10 @@ def to_json(row: DataType, data: bytes, where: str) -> str:
         raise HTTPError(
             400, f"{where} is {row.name}, which has no JSON form: ask for it with binary_data: true"
         )
+    if row.name == "FP32" and native is not None:
+        text = native.print_floats(data)
+        if text is not None:
+            return str(text)
     values = struct.unpack(f"<{len(data) // row.size}{row.code}", data)
     if row.kind == "f" and not finite(values):
         index = next(i for i, v in enumerate(values) if not math.isfinite(v))
@@ -198,6 +203,17 @@ def to_json(row: DataType, data: bytes, where: str) -> str:
         return f"[{('%.9g,' * len(values) % values)[:-1]}]"
     text = str(list(values)).replace(" ", "")
     return text.lower() if row.kind == "b" else text
+
+
+def pack_natively(row: DataType, data: Any, shape: Sequence[int]) -> bytes | None:
+    """The numbers that `native.read` found. None if they are not plainly `row`s of `shape`."""
+    whole, found, doubles = data
+    if not (whole or row.kind == "f") or math.prod(found) != math.prod(shape):
+        return None
+    if len(found) > 1 and found != tuple(shape):
+        return None
+    packed: bytes | None = native.pack(doubles, row.code)
+    return packed
 
 
 def flatten(data: Any, shape: Sequence[int], where: str) -> list[Any]:

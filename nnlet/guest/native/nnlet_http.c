@@ -302,7 +302,7 @@ static PyObject *http_send(PyObject *self, PyObject *const *arguments, Py_ssize_
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(arguments[4], &data, &size)) return 0;
     int32_t response = new_response(PyLong_AsLong(arguments[1]), arguments[2], arguments[3], size);
-    if (response < 0) return Py_GetConstant(PY_FALSE);
+    if (response < 0) return PyBool_FromLong(0);
     Result result;
     response_body(response, &result);
     int32_t body = result.handle;
@@ -321,7 +321,7 @@ static PyObject *http_send(PyObject *self, PyObject *const *arguments, Py_ssize_
         set(out, response);
     }
     forget();
-    return Py_GetConstant(PY_TRUE);
+    return PyBool_FromLong(1);
 }
 
 static PyMethodDef methods[] = {

@@ -44,8 +44,8 @@ PyObject *PyModule_Create2(PyModuleDef *, int);
 
 void Py_DecRef(PyObject *);
 void Py_IncRef(PyObject *);
-PyObject *Py_GetConstant(unsigned);  // a new reference
-enum { PY_NONE, PY_FALSE, PY_TRUE };
+PyObject *Py_BuildValue(const char *, ...);
+PyObject *PyBool_FromLong(long);
 
 void PyErr_Clear(void);
 PyObject *PyErr_NoMemory(void);
@@ -56,6 +56,9 @@ PyObject *PyLong_FromLongLong(long long);
 long PyLong_AsLong(PyObject *);
 
 PyObject *PyFloat_FromDouble(double);
+double PyOS_string_to_double(const char *, char **end, PyObject *overflow);
+char *PyOS_double_to_string(double, char format, int precision, int flags, int *kind);
+void PyMem_Free(void *);
 
 PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t);
 char *PyBytes_AsString(PyObject *);
@@ -87,8 +90,9 @@ int PyDict_SetItem(PyObject *, PyObject *, PyObject *);
 
 // C library, which the interpreter brings.
 void *malloc(size_t);
+void *realloc(void *, size_t);
 void free(void *);
 void *memcpy(void *, const void *, size_t);
 int memcmp(const void *, const void *, size_t);
 
-static inline PyObject *none(void) { return Py_GetConstant(PY_NONE); }
+static inline PyObject *none(void) { return Py_BuildValue(""); }
