@@ -3,7 +3,7 @@
     python -m benchmarks.function            all peers; writes results/function.json and a chart
     python -m benchmarks.function --quick    one short round, nothing written
 
-All peers serve the same two models from the same files to the same client, one peer at a
+All peers serve the same three models from the same files to the same client, one peer at a
 time, in turns: each round starts every peer afresh. What is said of a peer is the median
 over the rounds.
 """
@@ -26,7 +26,7 @@ from benchmarks.openvino_alone import openvino_alone
 from benchmarks.peers import Peer
 from benchmarks.peers.table import PEERS
 from benchmarks.report import RESULTS, Measure, Report
-from benchmarks.served import ROOT, Served, repository
+from benchmarks.served import ROOT, Served, image, repository
 from nnlet.errors import NnletError
 from nnlet.host import free_port
 from nnlet.load import Request, ask, client, load
@@ -49,6 +49,7 @@ MEASURES = (
     Measure("json_p99", "OIP JSON, p99", "ms", drawn=False),
     Measure("raw_rate", f"raw bytes, {CONNECTIONS} connections", "req/s", better="more"),
     Measure("json_rate", f"OIP JSON, {CONNECTIONS} connections", "req/s", better="more"),
+    Measure("image_p50", "600 KB tensor, one value of it, p50", "ms", drawn=False),
     Measure("pss", "memory after load, PSS", "MiB"),
     Measure("rss", "memory after load, RSS", "MiB", drawn=False),
     Measure("component", "component", "MB"),
@@ -68,7 +69,7 @@ class Plan:
 def measure(plan: Plan, work: Path = WORK) -> Report:
     """Prepare every peer, then measure them in turns."""
     shutil.rmtree(work / "models", ignore_errors=True)
-    models = repository(work / "models")
+    models = [*repository(work / "models"), image(work / "models")]
     peers = {name: PEERS[name]() for name in plan.peers}
     found = machine.versions("onnx", "numpy", "openvino")
     for name, peer in peers.items():
@@ -133,6 +134,9 @@ def _first_answer(port: int, request: Request, child: Child, deadline: float) ->
 def _measure_load(
     report: Report, name: str, port: int, model: Served, peer: Peer, seconds: int
 ) -> None:
+    if model.name == "image":
+        _measure_image(report, name, port, peer.raw(model), seconds)
+        return
     for kind, request in (("raw", peer.raw(model)), ("json", peer.json(model))):
         load(port, request, connections=CONNECTIONS, seconds=1)  # warm-up, not counted
         single = load(port, request, connections=1, seconds=seconds)
@@ -142,6 +146,14 @@ def _measure_load(
         report.add(name, model.name, f"{kind}_p50", single.p50_ms)
         report.add(name, model.name, f"{kind}_p99", single.p99_ms)
         report.add(name, model.name, f"{kind}_rate", many.per_second)
+
+
+def _measure_image(report: Report, name: str, port: int, request: Request, seconds: int) -> None:
+    load(port, request, connections=1, seconds=1)  # warm-up, not counted
+    single = load(port, request, connections=1, seconds=seconds)
+    if single.failed:
+        raise SystemExit(f"{name}: {single.failed} requests for an image failed")
+    report.add(name, "image", "image_p50", single.p50_ms)
 
 
 def _measure_openvino(report: Report, models: Path) -> None:
@@ -164,6 +176,9 @@ def goals(report: Report) -> list[str]:
     alone = report.median(OPENVINO, "", "rss") or math.nan
     lines = []
     for model in dict.fromkeys(model for _, model, _ in report.samples if model):
+        if model == "image":
+            lines += _image_goals(report)
+            continue
         theirs = _medians(report, "fastapi", model)
         for peer, room in (("nnlet, compiled", 0.0), ("nnlet, host", alone)):
             ours = _medians(report, peer, model)
@@ -174,6 +189,11 @@ def goals(report: Report) -> list[str]:
                 f"computes: {theirs['rss'] + room:.0f})"
             )
     return lines
+
+
+def _image_goals(report: Report) -> list[str]:
+    found = report.median("nnlet, compiled", "image", "image_p50") or math.nan
+    return [f"600 KB tensor: the function adds {found:.2f} ms to its inference"]
 
 
 def _medians(report: Report, peer: str, model: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 Two models: digits as it ships (a convolutional network), and a multilayer perceptron
 64-128-10 made on the fly, in which the tensor math is next to nothing and the server all.
+benchmarks.function adds a third, in which it is nothing at all and the tensor large.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nnlet.model import read_model, read_toml
 
 ROOT = Path(__file__).parent.parent
 SIZES = (64, 128, 10)
+IMAGE_SHAPE = (3, 224, 224)
 TOLERANCE = 1e-2  # loose: a provider may compute in bfloat16, and this only rules out nonsense
 
 
@@ -59,6 +61,19 @@ def repository(folder: Path) -> list[Served]:
     return [_served(folder, "digits", image), _served(folder, "mlp", image.reshape(1, -1))]
 
 
+def image(folder: Path) -> Served:
+    """Add a model that takes a picture, 600 KB, and gives its first pixel.
+
+    To compute that takes no time: what is measured is the way there and back.
+    """
+    path = folder / "image" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(first_pixel(), path)
+    return _served(
+        folder, "image", np.random.default_rng(0).random((1, *IMAGE_SHAPE)).astype(np.float32)
+    )
+
+
 def _served(folder: Path, name: str, row: NDArray[np.float32]) -> Served:
     spec = read_model(name, "1", folder / name / "1" / "model.onnx", {})
     session = onnxruntime.InferenceSession(spec.path, providers=["CPUExecutionProvider"])
@@ -75,6 +90,19 @@ def _served(folder: Path, name: str, row: NDArray[np.float32]) -> Served:
         json=json.dumps({"inputs": [tensor]}).encode(),
         expected=np.asarray(answer, np.float32).ravel(),
     )
+
+
+def first_pixel() -> onnx.ModelProto:
+    """Slice: [1, 3, 224, 224] to [1, 3, 1, 1]."""
+    bounds = {"starts": [0, 0], "ends": [1, 1], "axes": [2, 3]}
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["image", *bounds], ["pixel"])],
+        "image",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, *IMAGE_SHAPE])],
+        [helper.make_tensor_value_info("pixel", TensorProto.FLOAT, [1, IMAGE_SHAPE[0], 1, 1])],
+        [numpy_helper.from_array(np.array(v, np.int64), name) for name, v in bounds.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
 def perceptron() -> onnx.ModelProto:

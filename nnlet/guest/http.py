@@ -14,6 +14,7 @@ Specification: wasi:http/types@0.2.6 and wasi:io/streams@0.2.6 (in the spin-sdk 
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from componentize_py_types import Err, Ok
 from nnlet_catalogue import MODELS
@@ -23,13 +24,15 @@ from wit_world.imports.streams import InputStream, OutputStream, StreamError_Clo
 from app import app
 
 try:
-    import nnlet_http as native
+    import nnlet_http
 except ImportError:
-    native = None
+    nnlet_http = None
 
 from nnlet.errors import HTTPError
 from nnlet.guest.inference import WasiNN
 from nnlet.guest.messages import Request, Response, check_length, too_large
+
+native: Any = nnlet_http
 
 _READ_SIZE = 1024 * 1024
 

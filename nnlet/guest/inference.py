@@ -16,14 +16,16 @@ from wit_world.imports import graph as wasi_graph
 from wit_world.imports import tensor as wasi_tensor
 
 try:
-    import nnlet_nn as native
+    import nnlet_nn
 except ImportError:
-    native = None
+    nnlet_nn = None
 
 from nnlet.errors import InferenceError
 from nnlet.guest.backend import Backend
 from nnlet.guest.tensors import Tensor
 from nnlet.tensor import BY_NN
+
+native: Any = nnlet_nn
 
 _TYPES = {row.name: wasi_tensor.TensorType(nn) for nn, row in BY_NN.items()}
 _NUMBERS = {row.name: nn for nn, row in BY_NN.items()}

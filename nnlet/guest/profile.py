@@ -1,7 +1,7 @@
 """Another entry of the component, for profiling: http.py with a clock around its stages.
 
     componentize-py -d wit -w nnlet:fn/app componentize nnlet.guest.profile \\
-        -p . -p build/guest -o build/profile.wasm
+        -p . -p build/guest -p build/extensions -o build/profile.wasm
 
 Serve that in place of the function, send requests, then `curl .../profile`: it answers with
 the stages in microseconds, 10th percentile and median, and forgets them. A clock costs 0.3.
@@ -15,7 +15,7 @@ from typing import Any
 from wit_world.imports import inference as wasi_inference
 from wit_world.imports import types as wasi
 
-from nnlet.guest import endpoints, http, inference, protocol, routes
+from nnlet.guest import endpoints, http, inference, jsontext, protocol, routes
 from nnlet.guest.app import App
 from nnlet.guest.messages import Request, Response
 
@@ -40,6 +40,13 @@ STAGES: list[tuple[Any, str]] = [
     (http, "_outgoing"),
     (wasi.ResponseOutparam, "set"),
 ]
+if http.native is not None:
+    STAGES += [
+        *((http.native, "read"), (http.native, "send")),
+        *((protocol, "_read_natively"), (jsontext.native, "read")),
+        *((jsontext.native, "pack"), (jsontext.native, "print_floats")),
+        (inference, "_compute_natively"),
+    ]
 
 seconds: dict[str, list[float]] = {}
 
