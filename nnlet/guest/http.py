@@ -86,8 +86,9 @@ def _answer_natively(incoming: wasi.IncomingRequest, out: wasi.ResponseOutparam)
 
 
 def _send_natively(out: wasi.ResponseOutparam, response: Response) -> bool:
+    headers = tuple(map(tuple, response.headers))
     sent: bool = native.send(
-        *(out.handle, response.status, response.content_type, response.headers, response.body)
+        *(out.handle, response.status, response.content_type, headers, response.body)
     )
     return sent
 

@@ -26,6 +26,7 @@ from nnlet.guest.tensors import Tensor
 from nnlet.tensor import BY_NN
 
 native: Any = nnlet_nn
+_MOST_INPUTS = 256  # that `native` takes at once
 
 _TYPES = {row.name: wasi_tensor.TensorType(nn) for nn, row in BY_NN.items()}
 _NUMBERS = {row.name: nn for nn, row in BY_NN.items()}
@@ -57,7 +58,7 @@ class WasiNN(Backend):
     def infer(self, graph: str, inputs: list[tuple[str, Tensor]]) -> list[Tensor]:
         self.load(graph)
         context = self._contexts[graph][1]
-        if native is not None:
+        if native is not None and len(inputs) <= _MOST_INPUTS:
             return _compute_natively(context, inputs)
         named = [(name, _to_wasi(tensor)) for name, tensor in inputs]
         try:

@@ -208,16 +208,20 @@ static Bytes utf8(PyObject *text) {
     return (Bytes){(char *)data, (size_t)size};
 }
 
-enum { OWN_FIELDS = 2, MOST_FIELDS = 64 };
+enum { OWN_FIELDS = 2 };
 
 // The response without its body, -1 if HTTP does not allow it.
 static int32_t new_response(long status, PyObject *kind, PyObject *headers, Py_ssize_t length) {
-    Field fields[MOST_FIELDS];
-    PyObject *values[MOST_FIELDS];
     Py_ssize_t extra = PyTuple_Size(headers), made_values = 0;
+    if (status < 100 || status > 999 || extra < 0) {
+        PyErr_Clear();
+        return -1;
+    }
+    Field *fields = malloc((size_t)(extra + OWN_FIELDS) * sizeof *fields);
+    PyObject **values = malloc((size_t)(extra + 1) * sizeof *values);
+    if (!fields || !values) __builtin_trap();
     size_t used = 0;
     char digits[12];
-    if (status < 100 || status > 999 || extra > MOST_FIELDS - OWN_FIELDS) return -1;
     fields[used++] = (Field){{"content-type", 12}, utf8(kind)};
     if (length) {  // none for HEAD and 204, whose length would be a lie
         char *end = digits + sizeof digits, *start = end;
@@ -239,6 +243,8 @@ static int32_t new_response(long status, PyObject *kind, PyObject *headers, Py_s
     Result result = {.failed = 1};
     if (ok) fields_from_list(fields, used, &result);
     while (made_values) Py_DecRef(values[--made_values]);
+    free(values);
+    free(fields);
     PyErr_Clear();
     if (result.failed) return -1;
     int32_t response = response_new(result.handle);
