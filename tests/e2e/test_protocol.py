@@ -145,7 +145,9 @@ def test_openapi_describes_every_path(wire: Wire) -> None:
         if "{model}" in path
     }
     inference = {f"/v2/models/{m}{v}/infer" for m in MODELS for v in ("", "/versions/1")}
-    assert paths == {*ANSWERS, *inference, "/v2/repository/index", "/digits", "/openapi.json"}
+    tables = {f"/predict/{m}{v}" for m in ("diabetes", "iris") for v in ("", "/versions/1")}
+    others = {"/", "/digits", "/openapi.json", "/v2/repository/index"}
+    assert paths == {*ANSWERS, *inference, *tables, *others}
 
 
 @pytest.mark.parametrize("name", ["%69ris", "%69%72%69%73", "iris?", "iris?a=b"])
