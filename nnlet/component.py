@@ -105,9 +105,14 @@ def wrap(core: bytes) -> bytes:
 def unwrap(component: bytes) -> bytes:
     """The core module of a provider, as `wrap` got it."""
     long = {short: name for name, short in CORE_NAMES.items()}
+    return wasm.renamed(core_module(component), long)
+
+
+def core_module(component: bytes) -> bytes:
+    """The core module of a provider, as it lies there: by the names that the shell knows."""
     for part in wasm.sections(component, wasm.COMPONENT):
         if part.number == CORE_MODULE:
-            return wasm.renamed(part.body, long)
+            return part.body
     raise ValueError("not a provider: it has no core module")
 
 

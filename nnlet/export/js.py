@@ -22,7 +22,7 @@ from typing import Any
 from nnlet.build import Report, silent
 from nnlet.compiled import verify_models
 from nnlet.compiler import CModule, compile_models
-from nnlet.component import Flavour, build_component, unwrap
+from nnlet.component import Flavour, build_component, core_module
 from nnlet.errors import BuildError, ModelError
 from nnlet.export.jco import transpile
 from nnlet.export.metadata import declarations, model_table
@@ -113,7 +113,7 @@ def export_js(
         module = compile_models(specs)
     components = {flavour: _component(module, flavour, specs, report) for flavour in flavours}
     glue = transpile(components[flavours[0]], report)
-    cores = {f"models.{name}.wasm": unwrap(made) for name, made in components.items()}
+    cores = {f"models.{name}.wasm": core_module(made) for name, made in components.items()}
     generated = {
         "models.js": model_table(specs),
         "index.d.ts": declarations(specs),
