@@ -19,19 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
+from nnlet.measure import Measure
 
 RESULTS = Path(__file__).with_name("results")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One thing that is measured. `better` is "less" or "more"; the chart shows it if `drawn`."""
-
-    key: str
-    title: str
-    unit: str
-    better: str = "less"
-    drawn: bool = True
+LABEL, COLUMN = 44, 14  # of a printed table, at least
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,10 @@ class Report:
     def print(self) -> None:
         """One table per model: a row a measure, a column a subject."""
         for model in dict.fromkeys(model for _, model, _ in self.samples):
-            Console().print(self._table(model))
+            table = self._table(model)
+            console = Console()
+            console.width = max(console.width, LABEL + COLUMN * len(table.columns))
+            console.print(table)
 
     def _table(self, model: str) -> Table:
         subjects = list(dict.fromkeys(s for s, of, _ in self.samples if of == model))

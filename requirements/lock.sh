@@ -25,4 +25,12 @@ lock bench pyproject.toml --extra host --extra bench --constraints requirements/
 lock sklearn pyproject.toml --extra sklearn --constraints requirements/all.txt "$@"
 lock train pyproject.toml --extra train --constraints requirements/all.txt "$@"
 lock pip "$@" - <<<pip
-rm requirements/all.txt
+
+# The servers that benchmarks/ compares with: a venv each, with the same onnxruntime as ours.
+mkdir -p requirements/peers
+sed -n 's/^\(\(onnxruntime\|numpy\|orjson\)==.*\) \\$/\1/p' requirements/all.txt >requirements/ours.txt
+for peer in functions-framework kserve mlserver litserve bentoml; do
+  printf '%s\n' "$peer" onnxruntime orjson |
+    lock "peers/$peer" - --constraints requirements/ours.txt "$@"
+done
+rm requirements/all.txt requirements/ours.txt

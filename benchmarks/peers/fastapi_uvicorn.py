@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import versions
-from benchmarks.peers import oip_json
+from benchmarks.peers import bytes_alone, oip_json
 from benchmarks.served import Served
 from nnlet.load import Request
 from nnlet.process import Child
@@ -14,6 +14,8 @@ from nnlet.process import Child
 
 class FastAPI:
     """One process for each worker."""
+
+    json_route = "written by hand"
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -31,7 +33,7 @@ class FastAPI:
         return Child(command, log, {"MODELS": str(self.models)})
 
     def raw(self, model: Served) -> Request:
-        return Request(f"/raw/{model.name}", model.raw)
+        return bytes_alone(model)
 
     def json(self, model: Served) -> Request:
         return oip_json(model)

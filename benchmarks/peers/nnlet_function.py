@@ -19,6 +19,8 @@ from nnlet.serving import PROVIDERS
 class Function:
     """What a build makes of the benchmark's models, and the process that `nnlet up` spawns."""
 
+    json_route = "its own protocol"
+
     def __init__(self, provider: str) -> None:
         self.tool = find_wasmtime()
         self.make = PROVIDERS[provider]
