@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.function import note
+from benchmarks.progress import note
 from benchmarks.report import RESULTS, Measure, Report
 from benchmarks.served import ROOT
 from nnlet.component import wrap

@@ -29,9 +29,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import machine
-from benchmarks.function import note
 from benchmarks.peers.fastapi_uvicorn import FastAPI
 from benchmarks.peers.nnlet_function import Function
+from benchmarks.progress import note
 from benchmarks.report import RESULTS, Measure, Report
 from benchmarks.served import ROOT, Served, repository
 from nnlet import build

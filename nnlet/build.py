@@ -37,13 +37,14 @@ log = logging.getLogger("nnlet")
 # What the function can be built for; its component is named after it.
 WORLDS = ("app", "spin-app")
 ENTRY = "nnlet.entry"
+PROFILE = "profile"  # the function with clocks in it, for `nnlet bench`
 PACKAGE = Path(nnlet.__file__).parent
 
 # What the host side runs to make the catalogue and the graphs; a change of it makes them anew.
 _MODEL_CODE = ("answers.py", "columns.py", "fields.py", "model.py", "signature.py", "tensor.py")
 _CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
 _GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
-_GUEST_CODE = ("__init__.py", "entry.py", "errors.py", "lean.py", "tensor.py")
+_GUEST_CODE = ("__init__.py", "clocked.py", "entry.py", "errors.py", "lean.py", "tensor.py")
 # What changes the component after componentize-py.
 _COMPONENT_CODE = (
     "coremodule.py",
@@ -104,7 +105,7 @@ def write_catalogue(project: Project, report: Report = silent) -> Path:
 
 
 def build_function(project: Project, report: Report = silent, world: str = "app") -> Component:
-    """build/app.wasm: the function, which imports wasi:nn. `world` is in WORLDS."""
+    """build/app.wasm: the function, which imports wasi:nn. `world` is in WORLDS, or PROFILE."""
     sources = [write_catalogue(project, report), *_sources(project), *_code(_COMPONENT_CODE)]
     product = project.build / f"{world}.wasm"
     sources += [*_code(_EXTENSION_CODE), *extension.SOURCES.iterdir()]
@@ -152,12 +153,14 @@ def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
     extension.write_extensions(project.extensions)
     folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated, project.extensions])
-    world = f"nnlet:fn/{product.stem}"
+    world, entry = f"nnlet:fn/{product.stem}", ENTRY
+    if product.stem == PROFILE:
+        world, entry = "nnlet:fn/app", "nnlet.clocked"
     with replacing(product) as output:
         done = subprocess.run(
             [
                 *(_script("componentize-py"), "--quiet"),
-                *("-d", project.wit, "-w", world, "componentize", ENTRY, "-o", output),
+                *("-d", project.wit, "-w", world, "componentize", entry, "-o", output),
                 *(word for folder in folders for word in ("-p", folder)),
             ],
             cwd=project.root,

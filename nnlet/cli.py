@@ -21,10 +21,12 @@ import nnlet
 from nnlet.errors import NnletError, RequestError
 
 if TYPE_CHECKING:
+    from nnlet.bench import Bench
     from nnlet.client import Client, ModelInfo
     from nnlet.component import Flavour
     from nnlet.host import Server
     from nnlet.local import LocalModel
+    from nnlet.project import Project
 
 
 # What `up` and `bench` use unless told otherwise.
@@ -495,32 +497,72 @@ def models(as_json: bool) -> None:
 
 
 @app.command()
-@click.argument("model", required=False)
+@click.argument("models", nargs=-1)
 @provider_option
 @wasmtime_option
 @click.option(
     "--seconds", type=click.IntRange(1, 600), default=5, show_default=True, help="For each load."
 )
+@click.option(
+    "--chart",
+    type=click.Path(path_type=Path),
+    help="Draw it, too: a file that ends in .svg, .png or .pdf. Needs the extra `chart`.",
+)
 @json_option
 def bench(
-    model: str | None, provider: str, wasmtime: Path | None, seconds: int, as_json: bool
+    models: tuple[str, ...],
+    provider: str,
+    wasmtime: Path | None,
+    seconds: int,
+    chart: Path | None,
+    as_json: bool,
 ) -> None:
-    """Measure starts, latency, throughput, memory and size.
+    """Measure starts, latency, throughput, memory and size, and where the time goes.
 
-    The requests carry the example of MODEL; without one, of the model whose example is the
-    smallest.
+    The requests carry the examples of MODELS; without one, that of the model whose example is
+    the smallest. With --json, one model is an object, several are a list.
 
-    Example: nnlet bench digits --seconds 10
+    Example: nnlet bench digits --seconds 10 --chart digits.svg
     """
     from nnlet.bench import bench as measure
-    from nnlet.display import bench_table, out, print_json, step
+    from nnlet.display import bench_table, breakdown_table, out, print_json, step
     from nnlet.project import find_project
 
-    result = measure(find_project(), model, provider, wasmtime, seconds, step)
+    project = find_project()
+    if chart is not None:
+        _check_chart(project, chart)
+    results = measure(project, models, provider, wasmtime, seconds, step)
     if as_json:
-        print_json(result.as_json())
+        found = [result.as_json() for result in results]
+        print_json(found if len(models) > 1 else found[0])
     else:
-        out.print(bench_table(result))
+        out.print(bench_table(results))
+        for result in results:
+            print()
+            out.print(breakdown_table(result))
+    if chart is not None:
+        _draw(results, chart)
+
+
+def _check_chart(project: Project, chart: Path) -> None:
+    """Before anything is measured: whether it can be drawn."""
+    from nnlet.display import step
+    from nnlet.extras import need
+
+    if chart.suffix not in (".svg", ".png", ".pdf"):
+        raise click.BadParameter(
+            f"{chart.name}: expected a name that ends in .svg, .png or .pdf", param_hint="--chart"
+        )
+    need(project, "matplotlib", "chart", step)
+
+
+def _draw(results: list[Bench], chart: Path) -> None:
+    from nnlet.chart import draw
+    from nnlet.display import bench_panels, err
+
+    footer = f"nnlet bench, provider {results[0].provider}, client {results[0].client}"
+    draw(bench_panels(results), chart, footer)
+    err.print(f"wrote {chart}", highlight=False)
 
 
 def _show_server(server: Server, as_json: bool) -> None:

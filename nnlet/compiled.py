@@ -128,11 +128,17 @@ def verify_models(
     return [verify(spec, provider, tolerance) for spec in specs]
 
 
-def composed(project: Project, function: Component, models: Component, report: Report) -> Component:
-    """build/function.wasm: the function with the models inside."""
+def composed(
+    project: Project,
+    function: Component,
+    models: Component,
+    report: Report,
+    name: str = "function.wasm",
+) -> Component:
+    """build/NAME: the function with the models inside."""
     from nnlet.compose import compose
 
-    product = project.build / "function.wasm"
+    product = project.build / name
     code = [PACKAGE / name for name in ("compose.py", "interfaces.py", "wasm.py")]
     key = fingerprint(PACKAGE, code, function.key, models.key)
     if not is_fresh(product, key):

@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
+from nnlet import measure
 from nnlet.client import Answer, ModelInfo, Tensor
+from nnlet.measure import Measure, number
 
 if TYPE_CHECKING:
     from nnlet.bench import Bench
+    from nnlet.chart import Panel
     from nnlet.export.js import Export
     from nnlet.local import LocalModel
     from nnlet.verify import Report
 
 SHOWN = 10  # rows of an output without labels
 DIGITS = 12  # of a digest
+BAR_WIDTH = 40  # columns of a bar on the terminal
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -168,20 +173,73 @@ def _add_values(table: Table, tensor: Tensor, labels: Sequence[str]) -> None:
         table.add_row("...", f"{hidden} more")
 
 
-def bench_table(result: Bench) -> Table:
-    """One line for each measure."""
+def bench_table(results: Sequence[Bench]) -> Table:
+    """One line for each measure, one column for each model."""
     table = Table("measure", box=None, pad_edge=False)
-    table.add_column(result.model, justify="right")
-    table.add_row("process start to first answer", f"{result.start_ms:.0f} ms")
-    table.add_row("one connection, p50", f"{result.one.p50_ms:.2f} ms")
-    table.add_row("one connection, p99", f"{result.one.p99_ms:.2f} ms")
-    table.add_row("16 connections", f"{result.many.per_second:.0f} requests/s")
-    table.add_row("failed requests", str(result.one.failed + result.many.failed))
-    table.add_row("resident memory", f"{result.memory:.0f} MiB")
-    table.add_row("component", megabytes(result.component))
-    table.add_row("component, gzip", megabytes(result.component_gzip))
-    table.caption = f"measured with {result.client}"
+    for result in results:
+        table.add_column(result.model, justify="right")
+    for row, value in BENCH_ROWS:
+        unit = "/s" if row.unit == "req/s" else f" {row.unit}"
+        table.add_row(row.title, *(f"{number(value(result))}{unit}" for result in results))
+    table.add_row("failed requests", *(str(result.seen.failed) for result in results))
+    first = results[0]
+    table.caption = f"provider {first.provider}, measured with {first.client}"
     return table
+
+
+# What `nnlet bench` shows, in the order of the comparison in benchmarks/.
+BENCH_ROWS: tuple[tuple[Measure, Callable[[Bench], float]], ...] = (
+    (measure.FIRST, lambda found: found.seen.start_ms),
+    (measure.FRESH, lambda found: found.seen.fresh.p50_ms),
+    (measure.P50, lambda found: found.seen.one.p50_ms),
+    (measure.P99, lambda found: found.seen.one.p99_ms),
+    (measure.RATE, lambda found: found.seen.many.per_second),
+    (measure.RESIDENT, lambda found: found.seen.memory),
+    (measure.FURTHER, lambda found: found.seen.further),
+    (measure.COMPONENT, lambda found: found.component / 1e6),
+    (measure.COMPONENT_GZIP, lambda found: found.component_gzip / 1e6),
+)
+
+
+def breakdown_table(result: Bench) -> Table:
+    """Where the time of one warm request goes: a bar for each part."""
+    title = f"where one warm request for {result.model} goes"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    parts = result.breakdown.parts
+    whole = result.breakdown.clocks.client
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    for name, value in parts.items():
+        bar = Bar(whole, 0, max(value, 0), width=BAR_WIDTH)
+        table.add_row(name, f"{number(value)} ms", f"{value / whole:.0%}", bar)
+    table.add_row("all, with clocks in it", f"{number(whole)} ms")
+    return table
+
+
+def bench_panels(results: Sequence[Bench]) -> list[Panel]:
+    """The same for a chart: three panels for each model."""
+    return [panel for result in results for panel in _bench_panels(result)]
+
+
+def _bench_panels(result: Bench) -> Iterator[Panel]:
+    from nnlet import chart
+    from nnlet.chart import Panel
+
+    def panel(title: str, unit: str, values: Mapping[str, float], colour: str) -> Panel:
+        bars = [chart.Bar(n, v, f"{number(v)} {unit}", colour) for n, v in values.items()]
+        return Panel(f"{result.model}: {title}", bars)
+
+    times = {
+        "a new process": result.seen.start_ms,
+        "a fresh instance": result.seen.fresh.p50_ms,
+        "a warm instance": result.seen.one.p50_ms,
+    }
+    memory = {"with one load": result.seen.memory, "each further instance": result.seen.further}
+    yield panel("an answer from", "ms", times, chart.STRONG)
+    yield panel("where a warm request goes", "ms", result.breakdown.parts, chart.STRONG)
+    yield panel("memory", "MiB", memory, chart.PLAIN)
 
 
 def _number(value: object) -> str:

@@ -60,6 +60,8 @@ class Limits:
     # Instances hold a model each and requests beyond this wait, so memory stays bounded; a
     # few more than cores, so that one slow upload does not leave a core idle.
     concurrency: int = max(8, 4 * (os.cpu_count() or 1))
+    # An instance loads its models when it starts, so it is kept as long as it lives.
+    reuse: int = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,7 @@ def serve_command(
         *COMPILE_FLAGS,
         f"-Wmax-memory-size={limits.memory}",
         f"-Wtimeout={limits.seconds}s",
-        # An instance loads its models when it starts, so it is kept as long as it lives.
-        "--max-instance-reuse-count=1000000000",
+        f"--max-instance-reuse-count={limits.reuse}",
         "--idle-instance-timeout=86400s",
         *provider.flags(),
     ]

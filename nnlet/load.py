@@ -22,6 +22,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("load.lua")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+TOGETHER = 0.5  # seconds that a host gets to take in requests that are not complete
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
@@ -198,3 +199,18 @@ def ask(port: int, request: Request, timeout: float = 30) -> bytes:
     if not exchange.ok:
         raise ValueError(f"{request.path}: {exchange.answer[:400].decode(errors='replace')}")
     return exchange.body
+
+
+def ask_together(port: int, request: Request, count: int, timeout: float = 30) -> None:
+    """`count` requests of which none is complete before all have begun: so a host that gives
+    each an instance of its own has that many. Their answers are not looked at."""
+    wire = request.wire(port)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(_connect(port, timeout)) for _ in range(count)]
+        for connection in connections:
+            connection.sendall(wire[:-1])
+        time.sleep(TOGETHER)
+        for connection in connections:
+            connection.sendall(wire[-1:])
+        for connection in connections:
+            connection.recv(1 << 16)

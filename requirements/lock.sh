@@ -20,6 +20,7 @@ cat requirements/{core,test,bench,train}.txt >requirements/all.txt 2>/dev/null |
 lock all pyproject.toml --extra setup --extra host --extra test --extra bench --extra sklearn "$@"
 lock core pyproject.toml --extra setup --constraints requirements/all.txt "$@"
 lock host pyproject.toml --extra host --constraints requirements/all.txt "$@"
+lock chart pyproject.toml --extra chart --constraints requirements/all.txt "$@"
 lock test pyproject.toml --extra host --extra test --extra sklearn --constraints requirements/all.txt "$@"
 lock bench pyproject.toml --extra host --extra bench --constraints requirements/all.txt "$@"
 lock sklearn pyproject.toml --extra sklearn --constraints requirements/all.txt "$@"

@@ -21,7 +21,7 @@ from nnlet.project import Project
 ROOT = Path(__file__).parent.parent
 
 # Answers like a function that is ready. With NNLET_FAKE=refuse its models cannot be loaded;
-# with NNLET_FAKE=die it ends at once.
+# with NNLET_FAKE=die it ends at once. Its clocks say at /profile what ours say.
 FAKE_WASMTIME = """\
 import os, pathlib, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.rfile.read(int(self.headers.get("content-length", 0)))
         body = b'{{"ready": true, "models": []}}'
+        if self.path == "/profile":
+            body = b"n p10 p50 us\\n9 1.0 2.5 WasiNN.infer\\n9 5.0 7.0 IncomingHandler.handle\\n"
         self.send_response(500 if mode == "refuse" else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -130,6 +130,14 @@ def test_infer_needs_an_input_where_there_is_no_example(
     assert shown.stderr == "Error: no example for double here: name a file with --input\n"
 
 
+def test_a_chart_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+    project: Project,
+) -> None:
+    shown = run("bench", "--chart", "chart.gif", cwd=project.root)
+    assert shown.returncode == 2
+    assert "chart.gif: expected a name that ends in .svg, .png or .pdf" in shown.stderr
+
+
 @pytest.fixture
 def quick_up(
     project: Project, fake_wasmtime: Callable[..., Path], monkeypatch: pytest.MonkeyPatch

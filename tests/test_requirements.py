@@ -15,9 +15,10 @@ else:
 
 ROOT = Path(__file__).parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PEERS = sorted((ROOT / "requirements" / "peers").glob("*.txt"))  # a venv for each
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*LOCKS, *PEERS], ids=lambda path: path.stem)
 def test_a_lock_has_hashes_and_no_index(path: Path) -> None:
     text = path.read_text()
     assert "://" not in text
@@ -34,6 +35,7 @@ def test_a_lock_has_hashes_and_no_index(path: Path) -> None:
     [
         ("core", ["setup"]),
         ("host", ["host"]),
+        ("chart", ["chart"]),
         ("test", ["host", "test", "sklearn"]),
         ("sklearn", ["sklearn"]),
         ("bench", ["host", "bench"]),

@@ -5,10 +5,11 @@ No gRPC, no log line for each request. `predict` runs in the event loop.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import onnx_models
-from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, logging
+from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.utils.utils import generate_uuid
 
 
@@ -40,7 +41,8 @@ if __name__ == "__main__":
     models = [OnnxModel(name) for name in onnx_models.model_paths()]
     for model in models:
         model.load()
-    logging.configure_logging()
-    logging.logger.setLevel("WARNING")
     # --http_port, --enable_grpc and so on are read from the command line by kserve itself.
-    ModelServer().start(models)
+    server = ModelServer()
+    for logger in ("kserve.trace", "uvicorn.access"):  # three lines for each request
+        logging.getLogger(logger).setLevel("WARNING")
+    server.start(models)
