@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import QUIET
 from benchmarks.markdown import replace_section, table
 from nnlet.measure import number
 
@@ -34,12 +35,17 @@ def section(content: Results) -> str:
 def _how(content: Results) -> str:
     about, settings = content["machine"], content["settings"]
     versions = ", ".join(f"{name} {v}" for name, v in sorted(content["versions"].items()))
+    busy = max(content["busy_before_each_round"])
+    doubt = (
+        " Taken while the machine did other work, so ratios hold better than single times."
+        if busy > QUIET
+        else ""
+    )
     return (
         f"`{content['command']}`, {content['when'][:10]}: medians of {settings['rounds']} rounds, "
         f"client {settings['client']}, {about['cores']} cores, {about['cpu']}, "
         f"{about['memory_gib']} GiB, {about['system']}; "
-        f"{max(content['busy_before_each_round']):.0%} of the machine busy with other work at "
-        f"most. {versions}."
+        f"{busy:.0%} of the machine busy with other work at most.{doubt} {versions}."
     )
 
 

@@ -43,6 +43,7 @@ from nnlet.serving import PROVIDERS
 
 STARTS = 5
 FURTHER = 8  # instances beside the first, for the memory of each
+TURNS = 5  # requests of each instance before its memory is looked at
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class _Servers:
             return one, many, memory(server.process.pid).rss
 
     def further(self, request: Request) -> float:
-        """What each instance beyond the first adds to the memory, after load.
+        """What each instance beyond the first adds to the memory, after some requests.
 
         Pages that instances share count once (PSS).
         """
@@ -164,11 +165,12 @@ class _Servers:
         with serve(
             self.tool, self.precompiled, address, self.provider, self.logs, limits
         ) as server:
-            load(address.port, request, connections=1, seconds=1)
-            first = memory(server.process.pid).pss
-            ask_together(address.port, request, 1 + FURTHER)
-            load(address.port, request, connections=1 + FURTHER, seconds=1)
-            return (memory(server.process.pid).pss - first) / FURTHER
+            found = []
+            for count in (1, 1 + FURTHER):
+                for _ in range(TURNS):
+                    ask_together(address.port, request, count)
+                found.append(memory(server.process.pid).pss)
+            return (found[1] - found[0]) / FURTHER
 
 
 def bench(

@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Told apart by people with any colour vision (after Okabe and Ito), on white and on black.
 STRONG, SOFT, PLAIN = "#1f88c9", "#7fbfe6", "#a3a3a3"
@@ -60,7 +61,7 @@ def draw(panels: Sequence[Panel], path: Path, footer: str = "", columns: int = 3
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "nnlet", "text.color": TEXT}
     ):
-        figure = Figure(size, layout="constrained")
+        figure = Figure(size, layout=ConstrainedLayoutEngine(h_pad=0.08))
         grid = figure.subplots(
             len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights}
         )

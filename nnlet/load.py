@@ -214,3 +214,4 @@ def ask_together(port: int, request: Request, count: int, timeout: float = 30) -
             connection.sendall(wire[-1:])
         for connection in connections:
             connection.recv(1 << 16)
+    time.sleep(TOGETHER / 5)  # an instance may have something to do after its answer
