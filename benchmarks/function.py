@@ -31,9 +31,9 @@ from benchmarks.peers.table import PEERS
 from benchmarks.progress import note
 from benchmarks.report import RESULTS, Report
 from benchmarks.served import ROOT, Served, repository
-from nnlet.errors import NnletError
+from nnlet.errors import HostError, NnletError
 from nnlet.host import free_port
-from nnlet.load import Request, ask, client, load
+from nnlet.load import Request, ask, client, load, warm_up
 from nnlet.measure import COMPONENT, COMPONENT_GZIP, CONNECTIONS, FIRST, RESIDENT, Measure
 from nnlet.memory import memory
 from nnlet.process import Child
@@ -180,9 +180,12 @@ def _measure_load(
     report: Report, which: tuple[str, str, str], port: int, request: Request, seconds: int
 ) -> None:
     name, model, kind = which
-    load(port, request, connections=CONNECTIONS, seconds=1)  # warm-up, not counted
-    single = load(port, request, connections=1, seconds=seconds)
-    many = load(port, request, connections=CONNECTIONS, seconds=seconds)
+    try:
+        warm_up(port, request, CONNECTIONS)
+        single = load(port, request, connections=1, seconds=seconds)
+        many = load(port, request, connections=CONNECTIONS, seconds=seconds)
+    except (OSError, HostError) as exc:
+        raise Failed(str(exc)) from exc
     if failed := single.failed + many.failed:
         raise Failed(f"{failed} requests for {model} ({kind}) failed")
     report.add(name, model, f"{kind}_p50", single.p50_ms)

@@ -33,7 +33,7 @@ from nnlet.host import (
     serve,
     serve_command,
 )
-from nnlet.load import Load, Request, ask, ask_together, client, load
+from nnlet.load import Load, Request, ask, ask_together, client, load, warm_up
 from nnlet.local import LocalModel, local_models, newest
 from nnlet.measure import CONNECTIONS
 from nnlet.memory import memory
@@ -144,14 +144,14 @@ class _Servers:
         """One connection, and an instance for each of its requests."""
         address, limits = Address(port=free_port()), Limits(reuse=1)
         with serve(self.tool, self.precompiled, address, self.provider, self.logs, limits):
-            load(address.port, request, connections=1, seconds=1)  # until all is warm
+            warm_up(address.port, request, connections=1)
             return load(address.port, request, connections=1, seconds=seconds)
 
     def warm(self, request: Request, seconds: int) -> tuple[Load, Load, float]:
         """One connection, many connections, and the resident memory afterwards."""
         address = Address(port=free_port())
         with serve(self.tool, self.precompiled, address, self.provider, self.logs) as server:
-            load(address.port, request, connections=CONNECTIONS, seconds=1)
+            warm_up(address.port, request, CONNECTIONS)
             one = load(address.port, request, connections=1, seconds=seconds)
             many = load(address.port, request, connections=CONNECTIONS, seconds=seconds)
             return one, many, memory(server.process.pid).rss

@@ -22,7 +22,7 @@ from nnlet.client import Client, ModelInfo, Tensor
 from nnlet.compiled import composed, models_component
 from nnlet.errors import HostError, ToolMissing
 from nnlet.host import Address, Provider, Wasmtime, free_port, serve
-from nnlet.load import Request, load
+from nnlet.load import Request, load, warm_up
 from nnlet.project import Project
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def read_clocks(
     """Load a function that has clocks from one connection, then ask it for what they say."""
     address = Address(port=free_port())
     with serve(tool, code, address, provider, logs) as server, Client(server.url) as client:
-        load(address.port, request, connections=1, seconds=1)
+        warm_up(address.port, request, connections=1)
         _read(client)  # forgets what was before all was warm
         seen = load(address.port, request, connections=1, seconds=seconds)
         said = _read(client)

@@ -20,8 +20,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnlet.errors import HostError
+
 SCRIPT = Path(__file__).with_name("load.lua")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+SETTLE = 20  # requests
 TOGETHER = 0.5  # seconds that a host gets to take in requests that are not complete
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
@@ -58,7 +61,27 @@ def client() -> str:
 
 
 def load(port: int, request: Request, *, connections: int, seconds: int) -> Load:
-    """Send `request` for `seconds` on each of `connections`, the next when one is answered."""
+    """Send `request` for `seconds` on each of `connections`, the next when one is answered.
+
+    Raises HostError if none is answered in that time.
+    """
+    found = _load(port, request, connections, seconds)
+    if not found.per_second:
+        raise HostError(
+            f"no answer to {request.path} in {seconds} s: the server is stuck, or slower than "
+            "that; measure for longer with --seconds"
+        )
+    return found
+
+
+def warm_up(port: int, request: Request, connections: int, seconds: int = 1) -> None:
+    """Load that is not counted, then requests one by one, until what it started has started."""
+    _load(port, request, connections, seconds)
+    for _ in range(SETTLE):
+        ask(port, request)
+
+
+def _load(port: int, request: Request, connections: int, seconds: int) -> Load:
     measure = _wrk if _wrk_version() else _python
     return measure(port, request, connections, seconds)
 
@@ -120,6 +143,8 @@ def _python(port: int, request: Request, connections: int, seconds: int) -> Load
                     failed += not exchange.ok
                     exchange.begin(wire)
     times.sort()
+    if not times:
+        return Load(0.0, 0.0, 0.0, failed)
     return Load(
         per_second=len(times) / elapsed,
         p50_ms=times[len(times) // 2] * 1000,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from nnlet.client import ModelInfo, Tensor, TensorInfo
 from nnlet.display import bench_panels, bench_table, breakdown_table
 from nnlet.errors import HostError, RequestError, ToolMissing
 from nnlet.host import Provider, Wasmtime, find_wasmtime
-from nnlet.load import Load, Request
+from nnlet.load import Load, Request, load
 from nnlet.project import Project
 
 DOUBLE = ModelInfo(
@@ -211,3 +213,18 @@ def test_a_value_that_was_not_measured_has_no_bar(tmp_path: Path) -> None:
     chart.draw([chart.Panel("title", without)], tmp_path / "b.svg")
     drawn = [(tmp_path / name).read_text().count(chart.PLAIN) for name in ("a.svg", "b.svg")]
     assert drawn == [1, 2]
+
+
+@pytest.mark.parametrize("client", ["wrk", "python"])
+def test_a_server_that_does_not_answer_has_no_numbers(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if client == "python":
+        monkeypatch.setattr("nnlet.load._wrk_version", lambda: "")
+    elif not shutil.which("wrk"):
+        pytest.skip("wrk is not on PATH: apt-get install wrk")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(HostError, match="no answer to /x in 1 s: the server is stuck, or slower"),
+    ):
+        load(mute.getsockname()[1], Request("/x", b""), connections=1, seconds=1)
