@@ -5,7 +5,7 @@
     python -m benchmarks.function --peers nnlet-compiled,kserve --rounds 2 --quick
     python -m benchmarks.function --docs                    chart and docs again, from the results
 
-All peers serve the same two models from the same files to the same client, one peer at a
+All peers serve the same models from the same files to the same client, one peer at a
 time, in turns: each round starts every peer afresh. What is said of a peer is the median
 over the rounds. A peer that cannot be installed or fails is reported with the reason.
 """
@@ -30,7 +30,7 @@ from benchmarks.peers import Peer, Unavailable
 from benchmarks.peers.table import PEERS
 from benchmarks.progress import note
 from benchmarks.report import RESULTS, Report
-from benchmarks.served import ROOT, Served, repository
+from benchmarks.served import ROOT, Served, image, repository
 from nnlet.errors import HostError, NnletError
 from nnlet.host import free_port
 from nnlet.load import Request, ask, client, load, warm_up
@@ -44,6 +44,8 @@ CHART = ROOT / "docs" / "img" / "function.svg"
 DOCS = ROOT / "docs" / "performance.md"
 OURS = "nnlet-compiled", "nnlet-host"
 OPENVINO = "openvino alone"
+# The two model repositories: one with a model of large tensors, for peers that take raw bytes.
+SMALL, LARGE = "models", "models-large"
 PATIENCE = 60  # seconds that a server may take to start
 
 MEASURES = (
@@ -54,6 +56,7 @@ MEASURES = (
     Measure("raw_p50", "raw bytes, one connection, p50", "ms"),
     Measure("raw_p99", "raw bytes, one connection, p99", "ms", drawn=False),
     Measure("raw_rate", f"raw bytes, {CONNECTIONS} connections", "req/s", better="more"),
+    Measure("image_p50", "600 KB tensor, one value of it, p50", "ms", drawn=False),
     RESIDENT,
     Measure("pss", "the same, shared pages split (PSS)", "MiB", drawn=False),
     COMPONENT,
@@ -76,8 +79,10 @@ class Plan:
 
 def measure(plan: Plan, work: Path = WORK) -> Report:
     """Prepare every peer, then measure them in turns."""
-    shutil.rmtree(work / "models", ignore_errors=True)
-    models = repository(work / "models")
+    for folder in (SMALL, LARGE):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    repository(work / SMALL)
+    models = [*repository(work / LARGE), image(work / LARGE)]
     found = machine.versions("onnx", "numpy", "openvino")
     report = Report(MEASURES, found, {"client": client(), **vars(plan), "left_out": {}, "json": {}})
     peers = _prepare(report, plan.peers, work)
@@ -90,7 +95,7 @@ def measure(plan: Plan, work: Path = WORK) -> Report:
             except Failed as exc:
                 _leave_out(report, name, exc)
                 del peers[name]
-        _measure_openvino(report, work / "models")
+        _measure_openvino(report, work / LARGE)
     for name, peer in peers.items():
         _measure_size(report, name, peer)
     return report
@@ -103,7 +108,7 @@ def _prepare(report: Report, names: Sequence[str], work: Path) -> dict[str, Peer
         note(f"preparing {name}")
         peer = PEERS[name]()
         try:
-            peer.prepare(work / "models", work)
+            peer.prepare(work / (LARGE if peer.offers_raw else SMALL), work)
         except Unavailable as exc:
             _leave_out(report, name, exc)
             continue
@@ -128,6 +133,9 @@ def _measure_peer(
 ) -> None:
     """One round of one peer, started once for each model. Raises Failed."""
     for model in models:
+        if model.name == "image":
+            _measure_image(report, name, peer, model, seconds)
+            continue
         child, port, first = _start(peer, model, WORK / "server.log")
         with child:
             report.add(name, model.name, "first", first * 1000)
@@ -137,6 +145,22 @@ def _measure_peer(
             used = memory(child.pid)
             report.add(name, model.name, "rss", used.rss)
             report.add(name, model.name, "pss", used.pss)
+
+
+def _measure_image(report: Report, name: str, peer: Peer, model: Served, seconds: int) -> None:
+    """A large tensor, where bytes need not become JSON."""
+    if (request := peer.raw(model)) is None:
+        return
+    child, port, _ = _start(peer, model, WORK / "server.log")
+    with child:
+        try:
+            warm_up(port, request, connections=1)
+            single = load(port, request, connections=1, seconds=seconds)
+        except (OSError, HostError) as exc:
+            raise Failed(str(exc)) from exc
+    if single.failed:
+        raise Failed(f"{single.failed} requests for an image failed")
+    report.add(name, model.name, "image_p50", single.p50_ms)
 
 
 def _start(peer: Peer, model: Served, log: Path) -> tuple[Child, int, float]:
@@ -213,6 +237,9 @@ def goals(report: Report) -> list[str]:
     alone = report.median(OPENVINO, "", "rss") or math.nan
     lines = []
     for model in dict.fromkeys(model for _, model, _ in report.samples if model):
+        if model == "image":
+            lines += _image_goals(report)
+            continue
         theirs = _medians(report, "fastapi", model)
         for peer, room in zip(OURS, (0.0, alone), strict=True):
             ours = _medians(report, peer, model)
@@ -223,6 +250,11 @@ def goals(report: Report) -> list[str]:
                 f"computes: {theirs['rss'] + room:.0f})"
             )
     return lines
+
+
+def _image_goals(report: Report) -> list[str]:
+    found = report.median(OURS[0], "image", "image_p50") or math.nan
+    return [f"600 KB tensor: the function adds {found:.2f} ms to its inference"]
 
 
 def _medians(report: Report, peer: str, model: str) -> dict[str, float]:

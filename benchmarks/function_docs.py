@@ -12,6 +12,8 @@ from nnlet.measure import number
 
 NAME = "benchmarks.function"
 
+SIZES = ("component", "component_gzip")  # the same for every model
+
 Results = dict[str, Any]
 
 
@@ -56,7 +58,11 @@ def _model_table(content: Results, model: str) -> str:
         for r in content["results"]
         if r["model"] in (model, "")
     }
-    peers = [name for name in content["settings"]["peers"] if (name, "first") in found]
+    peers = [
+        name
+        for name in content["settings"]["peers"]
+        if any((name, m["key"]) in found for m in content["measures"] if m["key"] not in SIZES)
+    ]
     rows = [
         (f"{m['title']}, {m['unit']}", *(_cell(found.get((name, m["key"]))) for name in peers))
         for m in content["measures"]

@@ -24,6 +24,9 @@ class Peer(Protocol):
     json_route: str
     """Whose JSON it is: the framework's own Open Inference Protocol, or written by hand."""
 
+    offers_raw: bool
+    """Whether `raw` gives a request."""
+
     def prepare(self, models: Path, work: Path) -> None:
         """What a user does once before serving the repository `models`. Not timed.
 

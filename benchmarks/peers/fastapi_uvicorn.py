@@ -16,6 +16,7 @@ class FastAPI:
     """One process for each worker."""
 
     json_route = "written by hand"
+    offers_raw = True
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

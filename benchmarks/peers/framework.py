@@ -35,6 +35,10 @@ class Framework:
     work: Path = field(init=False, default=Path())
     environment: Environment = field(init=False)
 
+    @property
+    def offers_raw(self) -> bool:
+        return self.asks_raw is not None
+
     def prepare(self, models: Path, work: Path) -> None:
         self.models, self.work = models.resolve(), (work / "homes" / self.lock).resolve()
         self.work.mkdir(parents=True, exist_ok=True)

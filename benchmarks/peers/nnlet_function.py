@@ -20,6 +20,7 @@ class Function:
     """What a build makes of the benchmark's models, and the process that `nnlet up` spawns."""
 
     json_route = "its own protocol"
+    offers_raw = True
 
     def __init__(self, provider: str) -> None:
         self.tool = find_wasmtime()
