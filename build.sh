@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up .venv where it is missing or its lock has changed, then runs the command `nnlet`.
 #
-#   ./build.sh              build the component
+#   ./build.sh              build the component; with --wasi p3, the one for WASI 0.3
 #   ./build.sh up [...]     build what has changed, serve it, show how to ask it
 #   ./build.sh test [...]   run every test; words go to pytest
 #   ./build.sh WORD [...]   run nnlet WORD; ./build.sh --help lists them
@@ -64,4 +64,5 @@ if [[ ${1:-} == test ]]; then
   install test
   exec "$venv/bin/python" -m pytest "${@:2}"
 fi
+[[ ${1:-} == --wasi* ]] && set -- build "$@"
 exec "$venv/bin/nnlet" "${@:-build}"

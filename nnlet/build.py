@@ -31,20 +31,29 @@ from nnlet.errors import BuildError, ModelError, ToolMissing
 from nnlet.fingerprint import fingerprint, forget, is_fresh, mark_fresh
 from nnlet.host import COMPILE_FLAGS, Wasmtime, precompile
 from nnlet.project import Project
+from nnlet.targets import P2, TARGETS
 
 log = logging.getLogger("nnlet")
 
 # What the function can be built for; its component is named after it.
-WORLDS = ("app", "spin-app")
-ENTRY = "nnlet.entry"
+WORLDS = (P2.world, "spin-app")
 PROFILE = "profile"  # the function with clocks in it, for `nnlet bench`
+# The module that each world's component begins with.
+_ENTRIES = {
+    **dict.fromkeys(WORLDS, P2.entry),
+    **{target.world: target.entry for target in TARGETS.values()},
+    PROFILE: "nnlet.clocked",
+}
 PACKAGE = Path(nnlet.__file__).parent
 
 # What the host side runs to make the catalogue and the graphs; a change of it makes them anew.
 _MODEL_CODE = ("answers.py", "columns.py", "fields.py", "model.py", "signature.py", "tensor.py")
 _CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
 _GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
-_GUEST_CODE = ("__init__.py", "clocked.py", "entry.py", "errors.py", "lean.py", "tensor.py")
+_GUEST_CODE = (
+    *("__init__.py", "clocked.py", "entry.py", "entry_p3.py"),
+    *("errors.py", "lean.py", "tensor.py"),
+)
 # What changes the component after componentize-py.
 _COMPONENT_CODE = (
     "coremodule.py",
@@ -151,11 +160,15 @@ def build_graphs(project: Project, report: Report = silent) -> Path:
 
 def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
-    extension.write_extensions(project.extensions)
-    folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated, project.extensions])
-    world, entry = f"nnlet:fn/{product.stem}", ENTRY
-    if product.stem == PROFILE:
-        world, entry = "nnlet:fn/app", "nnlet.clocked"
+    folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated])
+    if product.stem == TARGETS["p3"].world:
+        # Before componentize-py's own: see guest/bundled. The extensions speak WASI 0.2.
+        folders[PACKAGE / "guest" / "bundled"] = None
+    else:
+        extension.write_extensions(project.extensions)
+        folders[project.extensions] = None
+    entry = _ENTRIES[product.stem]
+    world = f"nnlet:fn/{P2.world if product.stem == PROFILE else product.stem}"
     with replacing(product) as output:
         done = subprocess.run(
             [

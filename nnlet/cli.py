@@ -19,6 +19,7 @@ import click
 
 import nnlet
 from nnlet.errors import NnletError, RequestError
+from nnlet.targets import TARGETS
 
 if TYPE_CHECKING:
     from nnlet.bench import Bench
@@ -49,6 +50,13 @@ provider_option = click.option(
     show_default=True,
     help="Who computes: compiled is the model itself as WebAssembly, host is OpenVINO inside "
     "wasmtime.",
+)
+wasi_option = click.option(
+    "--wasi",
+    type=click.Choice(list(TARGETS)),
+    default="p2",
+    show_default=True,
+    help="The WASI to build for: p2 is 0.2, p3 is 0.3, whose instances Spin 4.1 reuses.",
 )
 wasmtime_option = click.option(
     "--wasmtime",
@@ -104,12 +112,14 @@ def new(name: str, requirement: str | None) -> None:
     show_default=True,
     help="What the function imports: app runs everywhere, spin-app has Spin 4's key-value store.",
 )
+@wasi_option
 @json_option
-def build(world: str, as_json: bool) -> None:
+def build(world: str, wasi: str, as_json: bool) -> None:
     """Build app.py and models/ into one component.
 
     Only what has changed is made again. build/app.wasm is the function, build/models.wasm its
-    models, build/function.wasm both in one.
+    models, build/function.wasm both in one. With --wasi p3 these are build/app-p3.wasm and
+    build/function-p3.wasm.
 
     Example: nnlet build
     """
@@ -118,14 +128,19 @@ def build(world: str, as_json: bool) -> None:
     from nnlet.serving import build_composed, build_for_spin
 
     project = find_project()
-    make = build_composed if world == "app" else build_for_spin
-    component = make(project, step)
+    if world == "app":
+        component = build_composed(project, step, TARGETS[wasi])
+    elif wasi == "p2":
+        component = build_for_spin(project, step)
+    else:
+        raise click.UsageError(f"--world {world} is for --wasi p2")
     if as_json:
         print_json({"component": str(component.path), "bytes": component.size})
     else:
         path = component.path.relative_to(project.root)
         print(f"{path}  {megabytes(component.size)}")
-        print("next: ./build.sh up" if world == "app" else f"next: name {path} in spin.toml")
+        up = "./build.sh up" if wasi == "p2" else f"./build.sh up --wasi {wasi}"
+        print(f"next: {up}" if world == "app" else f"next: name {path} in spin.toml")
 
 
 @app.command()
@@ -286,9 +301,12 @@ def js(
 @host_option
 @port_option
 @provider_option
+@wasi_option
 @wasmtime_option
 @json_option
-def up(host: str, port: int, provider: str, wasmtime: Path | None, as_json: bool) -> None:
+def up(
+    host: str, port: int, provider: str, wasi: str, wasmtime: Path | None, as_json: bool
+) -> None:
     """Build what has changed and serve every model until Ctrl-C.
 
     Example: nnlet up --port 8080
@@ -303,7 +321,9 @@ def up(host: str, port: int, provider: str, wasmtime: Path | None, as_json: bool
     _stop_on_termination()
     with (
         suppress(KeyboardInterrupt),
-        serve_project(project, address, provider, wasmtime, report=step) as server,
+        serve_project(
+            project, address, provider, wasmtime, report=step, target=TARGETS[wasi]
+        ) as server,
     ):
         _show_server(server, as_json)
         server.wait(sys.stderr)

@@ -202,6 +202,8 @@ def serve_command(
         f"-Wtimeout={limits.seconds}s",
         f"--max-instance-reuse-count={limits.reuse}",
         "--idle-instance-timeout=86400s",
+        # Inference blocks its instance (on WASI 0.3, more than one request may be in one).
+        "--max-instance-concurrent-reuse-count=1",
         *provider.flags(),
     ]
     if tool.version >= (49, 0, 0):

@@ -14,6 +14,7 @@ from nnlet.load import Request
 from nnlet.process import Child
 from nnlet.project import Project
 from nnlet.serving import PROVIDERS
+from nnlet.targets import TARGETS
 
 
 class Function:
@@ -22,9 +23,10 @@ class Function:
     json_route = "its own protocol"
     offers_raw = True
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, target: str = "p2") -> None:
         self.tool = find_wasmtime()
         self.make = PROVIDERS[provider]
+        self.target = TARGETS[target]
 
     def prepare(self, models: Path, work: Path) -> None:
         self.project = Project(work / "project")
@@ -32,7 +34,7 @@ class Function:
         shutil.copy(ROOT / "app.py", self.project.app)
         shutil.rmtree(self.project.models, ignore_errors=True)
         shutil.copytree(models, self.project.models)
-        self.served, self.provider = self.make(self.project, self.tool, silent)
+        self.served, self.provider = self.make(self.project, self.tool, silent, self.target)
 
     def start(self, port: int, log: Path) -> Child:
         return Child(self.command(port), log, self.provider.environment())

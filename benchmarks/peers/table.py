@@ -21,6 +21,7 @@ _BENTO = "-m bentoml serve bentoml_app:Models --working-dir {folder} --host 127.
 
 PEERS: dict[str, Callable[[], Peer]] = {
     "nnlet-compiled": lambda: Function("compiled"),
+    "nnlet-compiled-p3": lambda: Function("compiled", "p3"),
     "nnlet-host": lambda: Function("host"),
     "fastapi": lambda: FastAPI(workers=1),
     "fastapi-2-workers": lambda: FastAPI(workers=2),

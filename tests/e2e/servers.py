@@ -15,14 +15,15 @@ from nnlet.host import Address, Limits, Server, free_port
 from nnlet.project import Project
 from nnlet.serving import PROVIDERS, serve_project
 from nnlet.spin import serve_spin
+from nnlet.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
 
 # Its products lie in build/ and are made again only when what they are made of has changed.
 PROJECT = Project(ROOT)
 
-# Who serves: wasmtime with each provider, and Spin where there is one.
-HOSTS = [*PROVIDERS, *(["spin"] if shutil.which("spin") else [])]
+# Who serves: wasmtime with each provider and on WASI 0.3 ("p3"), and Spin where there is one.
+HOSTS = [*PROVIDERS, "p3", *(["spin"] if shutil.which("spin") else [])]
 
 # What ./build.sh made installs whatever a provider needs, so there nothing is ever skipped.
 INSTALLS = Path(sys.prefix) == ROOT / ".venv"
@@ -39,6 +40,9 @@ def serving(provider: str, limits: Limits | None = None) -> Iterator[Server]:
         try:
             if provider == "spin":
                 server = stack.enter_context(serve_spin(PROJECT, address))
+            elif provider == "p3":
+                context = serve_project(PROJECT, address, limits=limits, target=TARGETS["p3"])
+                server = stack.enter_context(context)
             else:
                 context = serve_project(PROJECT, address, provider, limits=limits)
                 server = stack.enter_context(context)
