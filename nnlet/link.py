@@ -27,7 +27,7 @@ Specification: component-model/design/mvp/Binary.md; tool-conventions/DynamicLin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -58,9 +58,47 @@ from nnlet.wasm import (
 CORE_MODULE, CORE_INSTANCE, CORE_TYPE, ALIAS, CANON = 1, 2, 3, 6, 8
 INSTANTIATE, EXPORTS = 0, 1  # core instances
 CORE, INSTANCE_EXPORT, CORE_EXPORT = 0, 0, 1  # an alias of a core thing; where it comes from
-LIFT, LOWER, RESOURCE = 0, 1, (2, 3, 4)  # canonical definitions
-PLAIN_OPTIONS, FUNCTION_OPTIONS, MEMORY_OPTION = (0, 1, 2), (4, 5), 3
+PLAIN_OPTIONS, FUNCTION_OPTIONS, MEMORY_OPTION = (0, 1, 2, 6), (4, 5, 7), 3
 INSTANCE_SORT = 0x12
+
+# Canonical definitions, and what follows the number of each that makes a core function: a
+# number (n), a value type (t), a list of results (r), options (o).
+LIFT = 0
+CANONS = {
+    0x01: "nno",  # lower
+    0x02: "n",  # resource.new
+    0x03: "n",  # resource.drop
+    0x04: "n",  # resource.rep
+    0x05: "",  # task.cancel
+    0x06: "n",  # subtask.cancel
+    0x09: "ro",  # task.return
+    0x0A: "tn",  # context.get
+    0x0B: "tn",  # context.set
+    0x0C: "n",  # thread.yield
+    0x0D: "",  # subtask.drop
+    0x0E: "n",  # stream.new
+    0x0F: "no",  # stream.read
+    0x10: "no",  # stream.write
+    0x11: "nn",  # stream.cancel-read
+    0x12: "nn",  # stream.cancel-write
+    0x13: "n",  # stream.drop-readable
+    0x14: "n",  # stream.drop-writable
+    0x15: "n",  # future.new
+    0x16: "no",  # future.read
+    0x17: "no",  # future.write
+    0x18: "nn",  # future.cancel-read
+    0x19: "nn",  # future.cancel-write
+    0x1A: "n",  # future.drop-readable
+    0x1B: "n",  # future.drop-writable
+    0x1C: "o",  # error-context.new
+    0x1D: "o",  # error-context.debug-message
+    0x1E: "",  # error-context.drop
+    0x1F: "",  # waitable-set.new
+    0x22: "",  # waitable-set.drop
+    0x23: "",  # waitable.join
+    0x24: "",  # backpressure.inc
+    0x25: "",  # backpressure.dec
+}
 
 # The table through which functions are called that need the memory: wit-component's name.
 SHIMS = "$imports"
@@ -129,9 +167,9 @@ def link(component: bytes) -> bytes:
         return _Linked(_read(component)).component()
     except (ValueError, LookupError, WasmtimeError) as exc:
         raise BuildError(
-            f"the modules of the component cannot be linked ({type(exc).__name__}: {exc}): does "
-            "its world have asynchronous functions, or is this another version of componentize-py "
-            "than the one that is pinned? (see nnlet/link.py)"
+            f"the modules of the component cannot be linked ({type(exc).__name__}: {exc}): is "
+            "this another version of componentize-py than the one that is pinned? (see "
+            "nnlet/link.py)"
         ) from exc
 
 
@@ -192,14 +230,29 @@ def _read_canon(reader: Reader, halves: Halves) -> None:
         function, options = reader.uleb(), _read_options(reader)
         halves.rest.append(Canon(head, options, uleb(reader.uleb()), function))
         return
-    if code == LOWER:
-        reader.byte()
-    elif code not in RESOURCE:
+    if code not in CANONS:
         raise ValueError(f"a canonical definition of the unknown kind {code}")
-    reader.uleb()
+    form = CANONS[code]
+    for item in form.removesuffix("o"):
+        _SKIP[item](reader)
     head = reader.data[start : reader.at]
-    made = Canon(head, _read_options(reader) if code == LOWER else None)
+    made = Canon(head, _read_options(reader) if form.endswith("o") else None)
     halves.things[FUNCTION_KIND].append(made)
+
+
+def _skip_results(reader: Reader) -> None:
+    """One type, or none."""
+    if reader.byte() == 0:
+        reader.sleb()
+    else:
+        reader.byte()
+
+
+_SKIP: dict[str, Callable[[Reader], object]] = {
+    "n": Reader.uleb,
+    "t": Reader.sleb,
+    "r": _skip_results,
+}
 
 
 def _read_options(reader: Reader) -> tuple[Option, ...]:

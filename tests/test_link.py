@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 import wasmtime
 from wasmtime import component as model
 
 from nnlet.errors import BuildError
-from nnlet.link import CORE_MODULE, link
-from nnlet.wasm import COMPONENT, Section, join, sections
+from nnlet.host import find_wasmtime
+from nnlet.link import CANON, CORE_MODULE, link
+from nnlet.wasm import COMPONENT, Section, join, sections, vector
 
 # A library at its own place in memory and table; a function of the host that needs the memory,
 # called through a table of shims; a function of the library that another one calls through it.
@@ -173,3 +177,120 @@ def test_what_is_no_component_is_refused(made: bytes) -> None:
     for broken in (b"", made[: len(made) // 2], join(COMPONENT, [Section(CORE_MODULE, b"")])):
         with pytest.raises(BuildError, match="cannot be linked"):
             link(broken)
+
+
+# A function with a callback: what it waits for is a future of its own. `stream.read` needs the
+# memory, `task.return` and all others need nothing.
+ASYNC = """
+(component
+  (type $bytes (stream u8))
+  (type $number (future u32))
+  (core module $main
+    (memory (export "memory") 1)
+    (table (export "__indirect_function_table") 2 funcref)
+    (data (i32.const 64) "some"))
+  (core module $lib
+    (import "env" "memory" (memory 1))
+    (import "env" "__indirect_function_table" (table 2 funcref))
+    (import "host" "return" (func $return (param i32)))
+    (import "host" "get" (func $get (result i32)))
+    (import "host" "set" (func $set (param i32)))
+    (import "host" "set-new" (func $set_new (result i32)))
+    (import "host" "set-drop" (func $set_drop (param i32)))
+    (import "host" "join" (func $join (param i32 i32)))
+    (import "host" "future-new" (func $future_new (result i64)))
+    (import "host" "future-drop-readable" (func $drop_readable (param i32)))
+    (import "host" "future-read" (func $read (param i32 i32) (result i32)))
+    (import "host" "future-write" (func $write (param i32 i32) (result i32)))
+    (global $readable (mut i32) (i32.const 0))
+    (func (export "run") (param i32) (result i32)
+      (local $ends i64) (local $set i32)
+      (i32.store (i32.const 16) (local.get 0))
+      (local.set $ends (call $future_new))
+      (global.set $readable (i32.wrap_i64 (local.get $ends)))
+      (drop (call $read (global.get $readable) (i32.const 32)))
+      (drop (call $write
+        (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))) (i32.const 16)))
+      (local.set $set (call $set_new))
+      (call $set (local.get $set))
+      (call $join (global.get $readable) (local.get $set))
+      (i32.or (i32.const 2) (i32.shl (local.get $set) (i32.const 4))))
+    (func (export "callback") (param i32 i32 i32) (result i32)
+      (call $join (global.get $readable) (i32.const 0))
+      (call $drop_readable (global.get $readable))
+      (call $set_drop (call $get))
+      (call $return (i32.add (i32.load (i32.const 32)) (i32.const 1)))
+      (i32.const 0)))
+  (core module $shims
+    (type $binary (func (param i32 i32) (result i32)))
+    (table (export "$imports") 2 2 funcref)
+    (func (export "0") (type $binary)
+      (call_indirect (type $binary) (local.get 0) (local.get 1) (i32.const 0)))
+    (func (export "1") (type $binary)
+      (call_indirect (type $binary) (local.get 0) (local.get 1) (i32.const 1))))
+  (core module $fill
+    (import "" "$imports" (table 2 2 funcref))
+    (import "" "0" (func $read (param i32 i32) (result i32)))
+    (import "" "1" (func $write (param i32 i32) (result i32)))
+    (elem (i32.const 0) func $read $write))
+
+  (core instance $shims (instantiate $shims))
+  (core instance $main (instantiate $main))
+  (alias core export $main "memory" (core memory $memory))
+  (core func $return (canon task.return (result u32)))
+  (core func $get (canon context.get i32 0))
+  (core func $set (canon context.set i32 0))
+  (core func $set_new (canon waitable-set.new))
+  (core func $set_drop (canon waitable-set.drop))
+  (core func $join (canon waitable.join))
+  (core func $future_new (canon future.new $number))
+  (core func $drop_readable (canon future.drop-readable $number))
+  (core instance $env
+    (export "memory" (memory $memory))
+    (export "__indirect_function_table" (table $main "__indirect_function_table")))
+  (core instance $given
+    (export "return" (func $return))
+    (export "get" (func $get))
+    (export "set" (func $set))
+    (export "set-new" (func $set_new))
+    (export "set-drop" (func $set_drop))
+    (export "join" (func $join))
+    (export "future-new" (func $future_new))
+    (export "future-drop-readable" (func $drop_readable))
+    (export "future-read" (func $shims "0"))
+    (export "future-write" (func $shims "1")))
+  (core instance $lib (instantiate $lib
+    (with "env" (instance $env)) (with "host" (instance $given))))
+  (alias core export $shims "$imports" (core table $imports))
+  (core func $read (canon future.read $number async (memory $memory)))
+  (core func $write (canon future.write $number async (memory $memory)))
+  (core instance $filling
+    (export "$imports" (table $imports))
+    (export "0" (func $read))
+    (export "1" (func $write)))
+  (core instance (instantiate $fill (with "" (instance $filling))))
+  (func (export "run") async (param "x" u32) (result u32)
+    (canon lift (core func $lib "run") async (callback (core func $lib "callback")))))
+"""
+
+
+def test_a_component_with_asynchronous_functions_answers_as_before(tmp_path: Path) -> None:
+    made = bytes(wasmtime.wat2wasm(ASYNC))
+    linked = link(made)
+    assert len(core_modules(linked)) == 2 < len(core_modules(made))
+    for name, component in (("made", made), ("linked", linked)):
+        path = tmp_path / f"{name}.wasm"
+        path.write_bytes(component)
+        done = subprocess.run(
+            [find_wasmtime().path, "run", "--invoke", "run(41)", path],
+            capture_output=True,
+            text=True,
+        )
+        assert (done.stdout, done.stderr) == ("42\n", "")
+
+
+@pytest.mark.parametrize(("definition", "thing"), [(b"\x26", "kind 38"), (b"\x01\0\0\1\x09", "9")])
+def test_what_is_not_known_is_not_guessed(definition: bytes, thing: str) -> None:
+    canon = Section(CANON, vector([definition]))
+    with pytest.raises(BuildError, match=f"unknown .*{thing}"):
+        link(join(COMPONENT, [canon]))
