@@ -35,7 +35,7 @@ from nnlet.targets import P2, TARGETS
 
 log = logging.getLogger("nnlet")
 
-# What the function can be built for; its component is named after it.
+# What a function on WASI 0.2 can be built for; its component is named after it.
 WORLDS = (P2.world, "spin-app")
 PROFILE = "profile"  # the function with clocks in it, for `nnlet bench`
 # The module that each world's component begins with.
@@ -114,7 +114,7 @@ def write_catalogue(project: Project, report: Report = silent) -> Path:
 
 
 def build_function(project: Project, report: Report = silent, world: str = "app") -> Component:
-    """build/app.wasm: the function, which imports wasi:nn. `world` is in WORLDS, or PROFILE."""
+    """build/app.wasm: the function, which imports wasi:nn. `world`: in _ENTRIES."""
     sources = [write_catalogue(project, report), *_sources(project), *_code(_COMPONENT_CODE)]
     product = project.build / f"{world}.wasm"
     sources += [*_code(_EXTENSION_CODE), *extension.SOURCES.iterdir()]

@@ -23,6 +23,7 @@ from nnlet.process import Child
 
 log = logging.getLogger("nnlet")
 
+# The first that runs WASI 0.3 (streams and futures) as it is now.
 MINIMUM = (46, 0, 0)
 
 COMPILE_FLAGS = (

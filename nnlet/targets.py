@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """`world` is in wit/ and names the component; `entry` is the module of ours that it begins with.
+    """`world` is in wit/ and names the component; `entry` is the module it begins with.
 
     `suffix` tells the other products of one target from another's.
     """

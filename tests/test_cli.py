@@ -17,12 +17,13 @@ from click.testing import CliRunner
 
 import nnlet
 from nnlet import cli
-from nnlet.build import WORLDS, silent
+from nnlet.build import WORLDS, Component, silent
 from nnlet.client import Client
 from nnlet.dev import DevServer
 from nnlet.host import find_wasmtime, free_port
 from nnlet.project import Project
 from nnlet.serving import PROVIDERS
+from nnlet.targets import TARGETS, Target
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(nnlet.__file__).parent.parent)}
 
@@ -198,6 +199,51 @@ def _start(command: list[str], project: Project) -> subprocess.Popen[str]:
 def test_build_offers_every_world() -> None:
     (world, *_) = cli.app.commands["build"].params
     assert list(world.type.choices) == list(WORLDS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["build", "up", "bench"])
+def test_every_target_is_offered_where_a_function_is_built(command: str) -> None:
+    options = {option.name: option for option in cli.app.commands[command].params}
+    wasi = options["wasi"]
+    assert list(wasi.type.choices) == list(TARGETS)  # type: ignore[attr-defined]
+    assert wasi.default == "p2"
+
+
+def test_build_says_what_it_made_for_a_target_and_how_to_serve_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Target] = []
+
+    def build_composed(project: Project, report: object, target: Target) -> Component:
+        asked.append(target)
+        path = project.build / f"function{target.suffix}.wasm"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(2_500_000))
+        return Component(path, "key")
+
+    monkeypatch.setattr("nnlet.serving.build_composed", build_composed)
+    monkeypatch.chdir(project.root)
+    result = CliRunner().invoke(cli.app, ["build", "--wasi", "p3"], catch_exceptions=False)
+    assert result.exit_code == 0
+    made, following = result.output.splitlines()
+    assert re.fullmatch(r"build/function-p3\.wasm +2\.5 MB", made)
+    assert following == "next: ./build.sh up --wasi p3"
+    assert asked == [TARGETS["p3"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("build", "--world", "spin-app", "--wasi", "p3"), "--world spin-app is for --wasi p2"),
+        (("build", "--wasi", "p1"), "'p1' is not one of 'p2', 'p3'"),
+    ],
+)
+def test_a_target_that_cannot_be_is_misuse(
+    project: Project, words: tuple[str, ...], reason: str
+) -> None:
+    shown = run(*words, cwd=project.root)
+    assert shown.returncode == 2
+    assert reason in shown.stderr
 
 
 def test_a_model_is_added_listed_and_removed(project: Project, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Every test here that takes `server`, `url` or `wire` runs on each provider, and on Spin.
+"""Every test here that takes `server`, `url` or `wire` runs on each host, and on Spin.
 
-One that takes `provider` starts servers of its own, which are wasmtime's.
+One that takes `provider` starts servers of its own, which are wasmtime's. On WASI 0.3 only
+the adapter differs: what tests it runs always, the rest with `./build.sh test -m p3`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.servers import HOSTS, serving
+from e2e.servers import HOSTS, WASMTIMES, serving
 from e2e.wire import Wire
 from nnlet.host import Server
-from nnlet.serving import PROVIDERS
+
+# The files that test what is different on WASI 0.3.
+ADAPTER = ("test_protocol", "test_reliability")
 
 # How lines of a server's log begin: one for each request, and wasmtime's on broken connections.
 EXPECTED = ("method=", "error: hyper::Error(")
@@ -24,8 +27,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     told = any("provider" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
     if "provider" in metafunc.fixturenames and not told:
         own = "provider" in inspect.signature(metafunc.function).parameters
-        hosts = PROVIDERS if own else HOSTS
-        metafunc.parametrize("provider", list(hosts), indirect=True, scope="session")
+        always = metafunc.module.__name__.rpartition(".")[2] in ADAPTER
+        marks = {} if always else {"p3": pytest.mark.p3}
+        hosts = [
+            pytest.param(host, marks=marks.get(host, ())) for host in (WASMTIMES if own else HOSTS)
+        ]
+        metafunc.parametrize("provider", hosts, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -22,16 +22,23 @@ ROOT = Path(__file__).parents[2]
 # Its products lie in build/ and are made again only when what they are made of has changed.
 PROJECT = Project(ROOT)
 
-# Who serves: wasmtime with each provider and on WASI 0.3 ("p3"), and Spin where there is one.
-HOSTS = [*PROVIDERS, "p3", *(["spin"] if shutil.which("spin") else [])]
+# Wasmtime with each provider and on WASI 0.3, and what is then said to `nnlet up`.
+WASMTIMES = {
+    **{provider: ("--provider", provider) for provider in PROVIDERS},
+    "p3": ("--wasi", "p3"),
+}
+# Who serves: these, and Spin where there is one.
+HOSTS = [*WASMTIMES, *(["spin"] if shutil.which("spin") else [])]
 
 # What ./build.sh made installs whatever a provider needs, so there nothing is ever skipped.
 INSTALLS = Path(sys.prefix) == ROOT / ".venv"
 
 
 @contextmanager
-def serving(provider: str, limits: Limits | None = None) -> Iterator[Server]:
-    """A server of all models on a free port; `provider` may be "spin", with Spin's own limits.
+def serving(
+    provider: str, limits: Limits | None = None, project: Project = PROJECT
+) -> Iterator[Server]:
+    """A server of all models on a free port; `provider` is in HOSTS, and Spin has its own limits.
 
     The test is skipped if `provider` is absent.
     """
@@ -39,12 +46,12 @@ def serving(provider: str, limits: Limits | None = None) -> Iterator[Server]:
         address = Address(port=free_port())
         try:
             if provider == "spin":
-                server = stack.enter_context(serve_spin(PROJECT, address))
+                server = stack.enter_context(serve_spin(project, address))
             elif provider == "p3":
-                context = serve_project(PROJECT, address, limits=limits, target=TARGETS["p3"])
+                context = serve_project(project, address, limits=limits, target=TARGETS["p3"])
                 server = stack.enter_context(context)
             else:
-                context = serve_project(PROJECT, address, provider, limits=limits)
+                context = serve_project(project, address, provider, limits=limits)
                 server = stack.enter_context(context)
         except ToolMissing as exc:
             if INSTALLS and provider != "spin":

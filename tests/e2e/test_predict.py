@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from e2e.models import DIABETES, IRIS, Array, Model
-from e2e.servers import INSTALLS, ROOT
+from e2e.servers import ROOT, serving
 from e2e.wire import Wire
-from nnlet.errors import ToolMissing
-from nnlet.host import Address, Server, free_port
+from nnlet.host import Server
 from nnlet.model import read_repository
 from nnlet.project import Project
-from nnlet.serving import serve_project
 
 COLUMNS = {spec.name: spec.columns for spec in read_repository(ROOT / "models")}
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -251,14 +249,9 @@ def houses_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def houses_server(houses_project: Project, provider: str) -> Iterator[Server]:
-    try:
-        with serve_project(houses_project, Address(port=free_port()), provider) as server:
-            yield server
-            assert server.process.exit_code is None, server.process.output()
-    except ToolMissing as exc:
-        if INSTALLS:
-            raise
-        pytest.skip(f"provider {provider}: {exc}")
+    with serving(provider, project=houses_project) as server:
+        yield server
+        assert server.process.exit_code is None, server.process.output()
 
 
 @pytest.fixture(scope="module")

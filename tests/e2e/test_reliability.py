@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from e2e.models import IRIS, as_binary, as_json, as_raw, assert_close, read
-from e2e.servers import PROJECT, ROOT, serving
+from e2e.servers import PROJECT, ROOT, WASMTIMES, serving
 from e2e.wire import Wire, connect
 from nnlet.build import silent
 from nnlet.errors import HostError
@@ -26,6 +26,9 @@ from nnlet.host import Address, Limits, find_wasmtime, free_port, serve
 from nnlet.memory import memory, tree
 from nnlet.openvino import HostProvider
 from nnlet.serving import PROVIDERS
+
+# A request whose body is still to come.
+UNFINISHED = b"POST /digits HTTP/1.1\r\nHost: nnlet\r\nContent-Length: 9\r\n\r\n{"
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -60,7 +63,7 @@ def test_a_stopped_server_leaves_nothing_behind(provider: str) -> None:
         assert all(map(is_running, processes))
         # One client has asked for something and waits, another only holds its connection.
         with connect(server.url) as asking, connect(server.url):
-            asking.sendall(b"POST /digits HTTP/1.1\r\nHost: nnlet\r\nContent-Length: 9\r\n\r\n")
+            asking.sendall(UNFINISHED)
             server.process.stop()
             assert not any(map(is_running, processes))
             assert not listens(server.url)
@@ -69,7 +72,7 @@ def test_a_stopped_server_leaves_nothing_behind(provider: str) -> None:
 @contextmanager
 def up(provider: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`nnlet up`, as a user would start it."""
-    command = [sys.executable, "-m", "nnlet", "up", "--provider", provider, *words]
+    command = [sys.executable, "-m", "nnlet", "up", *WASMTIMES[provider], *words]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -161,9 +164,27 @@ def test_two_thousand_requests_do_not_grow_memory(provider: str) -> None:
 def test_a_request_that_takes_too_long_is_ended_and_the_next_one_answered(provider: str) -> None:
     with serving(provider, Limits(seconds=1)) as server:
         with connect(server.url) as slow, slow.makefile("rb") as answer:
-            slow.sendall(b"POST /digits HTTP/1.1\r\nHost: nnlet\r\nContent-Length: 9\r\n\r\n{")
+            slow.sendall(UNFINISHED)
             assert answer.readline() == b"HTTP/1.1 500 Internal Server Error\r\n"
         assert_it_answers(server.url)
+
+
+def test_requests_that_are_ended_take_no_other_one_down(provider: str) -> None:
+    """What waits for a body is ended with its instance, while others are answered."""
+    with serving(provider, Limits(seconds=2)) as server, ExitStack() as stack:
+        slow = [stack.enter_context(connect(server.url)) for _ in range(4)]
+        for index, connection in enumerate(slow):
+            connection.sendall(UNFINISHED)
+            if index % 2:
+                connection.close()  # the client ends it, and not the server
+        left = [stack.enter_context(each.makefile("rb")) for each in slow[::2]]
+        asking = threading.Thread(target=lambda: [answer.readline() for answer in left])
+        asking.start()
+        while asking.is_alive():
+            assert_it_answers(server.url)
+        asking.join()
+        assert_it_answers(server.url)
+        assert server.process.exit_code is None
 
 
 def test_a_request_that_needs_too_much_memory_is_413(provider: str) -> None:
@@ -179,7 +200,7 @@ def test_a_request_that_needs_too_much_memory_is_413(provider: str) -> None:
 def test_clients_beyond_the_limit_wait_for_their_turn(provider: str) -> None:
     with serving(provider, Limits(concurrency=1)) as server:
         with connect(server.url) as first:
-            first.sendall(b"POST /digits HTTP/1.1\r\nHost: nnlet\r\nContent-Length: 9\r\n\r\n{")
+            first.sendall(UNFINISHED)
             # The server takes up the first request when it gets to it: until then it answers.
             for _ in range(50):
                 second = threading.Thread(target=assert_it_answers, args=[server.url])
