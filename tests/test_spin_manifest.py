@@ -29,6 +29,7 @@ from nnlet.host import Address, Limits, find_wasmtime, free_port, serve
 from nnlet.interfaces import CORE_MODULE, INNER, Interfaces
 from nnlet.new import new_project
 from nnlet.serving import build_composed, build_for_spin
+from nnlet.targets import TARGETS
 from nnlet.wasm import COMPONENT, memory_pages, sections
 
 if sys.version_info >= (3, 11):
@@ -228,6 +229,20 @@ def test_the_world_for_spin_has_its_key_value_store_besides(built: Built) -> Non
         "4.0": [],
         "4.1 and newer": [],
     }
+
+
+def test_spin_4_1_offers_all_that_the_function_on_wasi_0_3_imports() -> None:
+    component = build_composed(PROJECT, target=TARGETS["p3"])
+    function = Interfaces(component.path.read_bytes())
+    lacking = {spin: missing(function.imports, world) for spin, world in WORLDS.items()}
+    assert lacking == {
+        "3.5 and 3.6": ["wasi:clocks/types@0.3.0", "wasi:http/types@0.3.0"],
+        "4.0": ["wasi:clocks/types@0.3.0", "wasi:http/types@0.3.0"],
+        "4.1 and newer": [],
+    }
+    assert [name for name in function.exports if HANDLERS.fullmatch(name)] == [
+        "wasi:http/handler@0.3.0"
+    ]
 
 
 # Limits
