@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from e2e.models import MODELS, Model, as_raw, read
-from e2e.servers import ROOT
+from e2e.models import MODELS, Model, as_raw, assert_close, read
+from e2e.servers import PROJECT, ROOT
 from e2e.wire import Wire
+from nnlet.host import Address, free_port
+from nnlet.serving import serve_project
+from nnlet.targets import TARGETS
 
 
 @pytest.mark.parametrize("provider", ["host"], indirect=True, scope="session")
@@ -22,3 +25,17 @@ def test_answers_are_those_of_openvino_in_float32(wire: Wire, model: Model) -> N
     rows = model.rows(17)
     found = read(wire.ask("POST", model.infer, *as_raw(rows)))
     np.testing.assert_array_equal(found, compiled(rows)[0])
+
+
+@pytest.mark.p3
+def test_openvino_answers_on_wasi_0_3_too() -> None:
+    pytest.importorskip("openvino")
+    address = Address(port=free_port())
+    with (
+        serve_project(PROJECT, address, "host", target=TARGETS["p3"]) as server,
+        Wire(server.url) as wire,
+    ):
+        for model in MODELS:
+            rows = model.rows(17)
+            found = read(wire.ask("POST", model.infer, *as_raw(rows)))
+            assert_close(found, model.expected(rows))
