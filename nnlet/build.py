@@ -162,7 +162,8 @@ def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
     folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated])
     if product.stem == TARGETS["p3"].world:
-        # Before componentize-py's own: see guest/bundled. The extensions speak WASI 0.2.
+        # Before componentize-py's own: see guest/bundled. Without the extensions: one of them
+        # speaks wasi:http 0.2, and the others have not been tried here.
         folders[PACKAGE / "guest" / "bundled"] = None
     else:
         extension.write_extensions(project.extensions)

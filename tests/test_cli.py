@@ -201,7 +201,7 @@ def test_build_offers_every_world() -> None:
     assert list(world.type.choices) == list(WORLDS)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("command", ["build", "up", "bench"])
+@pytest.mark.parametrize("command", ["build", "up"])
 def test_every_target_is_offered_where_a_function_is_built(command: str) -> None:
     options = {option.name: option for option in cli.app.commands[command].params}
     wasi = options["wasi"]
