@@ -85,18 +85,55 @@ CONVERTERS = (
         extra="sklearn",
         precisions=("FP32", "FP64"),
     ),
+    Converter(
+        library="XGBoost",
+        modules=("xgboost",),
+        function="nnlet.convert.xgboost:convert",
+        needs=("xgboost", "pandas"),
+        extra="xgboost",
+        inside="nnlet.convert.xgboost:register",
+    ),
+    Converter(
+        library="LightGBM",
+        modules=("lightgbm",),
+        function="nnlet.convert.lightgbm:convert",
+        needs=("lightgbm", "pandas"),
+        extra="lightgbm",
+        precisions=("FP32", "FP64"),
+        inside="nnlet.convert.lightgbm:register",
+    ),
+    Converter(
+        library="CatBoost",
+        modules=("catboost",),
+        function="nnlet.convert.catboost:convert",
+        needs=("catboost",),
+        extra="catboost",
+        inside="nnlet.convert.catboost:register",
+    ),
 )
 
-# By the end of a file's name.
+_XGBOOST = Loader("nnlet.convert.xgboost:read", needs=("xgboost",), extra="xgboost")
+_CATBOOST = Loader("nnlet.convert.catboost:read", needs=("catboost",), extra="catboost")
+
+# By the end of a file's name; .json by its content.
 LOADERS = {
     ".onnx": Loader("nnlet.convert.onnxfile:read"),
     ".pkl": Loader("nnlet.convert.pickles:read", runs_code=True),
     ".pickle": Loader("nnlet.convert.pickles:read", runs_code=True),
     ".joblib": Loader("nnlet.convert.pickles:read", runs_code=True),
+    ".ubj": _XGBOOST,
+    ".txt": Loader("nnlet.convert.lightgbm:read", needs=("lightgbm",), extra="lightgbm"),
+    ".cbm": _CATBOOST,
+    ".json": Loader("nnlet.convert.jsonfile:read"),
 }
+# By a key that only this library's JSON has at its top.
+JSON_LOADERS = {"learner": _XGBOOST, "features_info": _CATBOOST}
 
 
-_ON_PYPI = {"sklearn": "scikit-learn"}  # where a package is called otherwise than its module
+_ON_PYPI = {
+    "sklearn": "scikit-learn",
+    "xgboost": "xgboost-cpu",
+}  # where a package is called otherwise than its module
 
 
 def converter_of(model: object) -> Converter:

@@ -1,0 +1,88 @@
+"""inside: boosted trees as a step of a scikit-learn Pipeline, through skl2onnx's registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+from nnlet.convert.answers import scalars
+from nnlet.convert.ensemble import Ensemble, Steps, outputs
+from nnlet.convert.sample import Array
+from nnlet.errors import ConvertError
+
+Read = Callable[[Any], Ensemble]
+
+
+def register(cls: type, read: Read) -> None:
+    """Make known to skl2onnx the estimators of one class, of which `read` makes an Ensemble."""
+    is_classifier = hasattr(cls, "predict_proba")
+
+    def shapes(operator: Any) -> None:
+        _shapes(operator, is_classifier)
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        _convert(read, scope, operator, container)
+
+    update_registered_converter(
+        cls,
+        f"nnlet{cls.__name__}",
+        shapes,
+        convert,
+        overwrite=True,
+        options={"zipmap": [True, False], "nocl": [True, False]} if is_classifier else None,
+    )
+
+
+def _shapes(operator: Any, is_classifier: bool) -> None:
+    model = operator.raw_operator
+    rows = operator.inputs[0].get_first_dimension()
+    if is_classifier:
+        operator.outputs[0].type = Int64TensorType([rows])
+        operator.outputs[1].type = FloatTensorType([rows, len(model.classes_)])
+    else:
+        operator.outputs[0].type = FloatTensorType([rows, None])
+
+
+def _convert(read: Read, scope: Any, operator: Any, container: Any) -> None:
+    model = operator.raw_operator
+    ensemble = read(model)
+    steps = Steps(scope.get_unique_variable_name("ensemble"))
+    names = [value.onnx_name for value in operator.inputs]
+    x = names[0] if len(names) == 1 else steps.add("Concat", *names, axis=1)
+    double = operator.inputs[0].type.__class__.__name__ == "DoubleTensorType"
+    if not double:  # a step before may hand on integers
+        x = steps.add("Cast", x, to=TensorProto.FLOAT)
+    made = outputs(ensemble, steps, x, model.n_features_in_, "FP64" if double else "FP32")
+    if ensemble.kind == "classifier":
+        made[0] = _labels(steps, made[0], model)
+    for value, output in zip(made, operator.outputs, strict=True):
+        steps.add("Identity", value, result=output.onnx_name)
+    for constant in steps.constants:
+        container.initializers.append(constant)
+    for node in steps.nodes:
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        container.add_node(
+            node.op_type,
+            list(node.input),
+            list(node.output),
+            op_domain=node.domain,
+            op_version=3 if node.domain else 13,
+            name=scope.get_unique_operator_name(node.op_type),
+            **given,
+        )
+
+
+def _labels(steps: Steps, index: str, model: Any) -> str:
+    """The classes themselves where they are numbers; words are indices in the end anyway."""
+    classes: Array = np.asarray(model.classes_)
+    if classes.ndim != 1:
+        raise ConvertError(f"{type(model).__name__} answers several labels at once")
+    values = scalars(classes)
+    if any(isinstance(value, str) for value in values):
+        return index
+    return steps.add("Gather", steps.constant([int(v) for v in values], "int64"), index)
