@@ -65,8 +65,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
     """A fitted LGBMModel or Booster as ONNX, with its answers to the sample. Raises ConvertError."""
     text = _text(model)
     count = int(text.header["max_feature_idx"]) + 1
-    names = text.names if sample.named else None
-    sample = matched(sample, names, count, type(model).__name__)
+    sample = matched(sample, _names(text, sample), count, type(model).__name__)
     table = coded(sample, sample.named, _categories(text, sample), unknown="ignore")
     ensemble = _ensemble(model, text, table.places)
     fields = answers.of(_Asked(model, text), ensemble.kind, Sample(table.source))
@@ -161,6 +160,14 @@ def _keys(block: str) -> dict[str, str]:
         key, _, value = line.partition("=")
         found[key] = value
     return found
+
+
+def _names(text: _Text, sample: Sample) -> list[str] | None:
+    """The features' names; None where LightGBM made them up. It writes _ for a space."""
+    if [name.replace(" ", "_") for name in sample.names] == text.names:
+        return list(sample.names)
+    made_up = text.names == [f"Column_{n}" for n in range(len(text.names))]
+    return None if made_up else text.names
 
 
 def _categories(text: _Text, sample: Sample) -> Categories:
