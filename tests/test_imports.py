@@ -212,6 +212,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A model goes through these in order; a converter of one library imports no other's.
 CONVERT = [
     *("add", "repository", "modeltoml", "precision", "sklearn", "onnxfile", "pickles", "mends"),
+    *("xgboost", "lightgbm", "catboost", "jsonfile", "inside", "codes", "ensemble"),
     *("converters", "check", "answers", "columns", "strings", "graphs", "converted", "sample"),
 ]
 

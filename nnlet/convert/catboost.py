@@ -259,7 +259,7 @@ def _questions(
             )
         ctr = statistics[split["split_index"] - first]
         at, value = flat[_one_category(ctr)], _statistic(ctr, data)
-        border = np.float32(split["border"])
+        border = float(np.float32(split["border"]))
         above = those(at, lambda found: value(found) > border)
         if value(UNSEEN) > border:  # what is not in the list is above
             below = those(at, lambda found: value(found) <= border)
@@ -289,7 +289,7 @@ def _one_category(ctr: Mapping[str, Any]) -> int:
 MULTIPLIER = 0x4906BA494954CB65
 
 
-def _statistic(ctr: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[[int], np.float32]:
+def _statistic(ctr: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[[int], float]:
     """From the hash of a category to its statistic: counts of the training data, smoothed."""
     stored = data[ctr["identifier"]]
     stride, entries = stored["hash_stride"], stored["hash_map"]
@@ -298,7 +298,7 @@ def _statistic(ctr: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[[int
     prior, weight = ctr["prior_numerator"], ctr["prior_denomerator"]
     shift, scale = np.float32(ctr["shift"]), np.float32(ctr["scale"])
 
-    def value(found: int) -> np.float32:
+    def value(found: int) -> float:
         counts = None
         if found != UNSEEN:
             signed = found - 2**32 if found >> 31 else found
@@ -306,7 +306,7 @@ def _statistic(ctr: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[[int
             counts = rows.get(key)
         good, total = (0, 0) if counts is None else _counts(kind, border, counts, stored)
         share = np.float32((good + prior) / (total + weight))
-        return np.float32((share + shift) * scale)
+        return float((share + shift) * scale)
 
     return value
 

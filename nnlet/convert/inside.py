@@ -18,15 +18,19 @@ from nnlet.errors import ConvertError
 Read = Callable[[Any], Ensemble]
 
 
-def register(cls: type, read: Read) -> None:
-    """Make known to skl2onnx the estimators of one class, of which `read` makes an Ensemble."""
+def register(cls: type, read: Read, *, doubles: bool = False) -> None:
+    """Make known to skl2onnx the estimators of one class, of which `read` makes an Ensemble.
+
+    `doubles`: whether the library compares float64; if not, what comes is rounded to float32
+    first, as it does.
+    """
     is_classifier = hasattr(cls, "predict_proba")
 
     def shapes(operator: Any) -> None:
         _shapes(operator, is_classifier)
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        _convert(read, scope, operator, container)
+        _convert(read, doubles, scope, operator, container)
 
     update_registered_converter(
         cls,
@@ -48,14 +52,14 @@ def _shapes(operator: Any, is_classifier: bool) -> None:
         operator.outputs[0].type = FloatTensorType([rows, None])
 
 
-def _convert(read: Read, scope: Any, operator: Any, container: Any) -> None:
+def _convert(read: Read, doubles: bool, scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     ensemble = read(model)
     steps = Steps(scope.get_unique_variable_name("ensemble"))
     names = [value.onnx_name for value in operator.inputs]
     x = names[0] if len(names) == 1 else steps.add("Concat", *names, axis=1)
-    double = operator.inputs[0].type.__class__.__name__ == "DoubleTensorType"
-    if not double:  # a step before may hand on integers
+    double = doubles and operator.inputs[0].type.__class__.__name__ == "DoubleTensorType"
+    if not double:  # a step before may hand on integers, too
         x = steps.add("Cast", x, to=TensorProto.FLOAT)
     made = outputs(ensemble, steps, x, model.n_features_in_, "FP64" if double else "FP32")
     if ensemble.kind == "classifier":

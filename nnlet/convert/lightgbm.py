@@ -62,7 +62,10 @@ def read(path: Path) -> Any:
 
 
 def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
-    """A fitted LGBMModel or Booster as ONNX, with its answers to the sample. Raises ConvertError."""
+    """A fitted LGBMModel or Booster as ONNX, with its answers to the sample.
+
+    Raises ConvertError.
+    """
     text = _text(model)
     count = int(text.header["max_feature_idx"]) + 1
     sample = matched(sample, _names(text, sample), count, type(model).__name__)
@@ -83,7 +86,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
 def register() -> None:
     """Make LightGBM's estimators known to skl2onnx, for those in a Pipeline."""
     for cls in (lightgbm.LGBMClassifier, lightgbm.LGBMRegressor, lightgbm.LGBMRanker):
-        inside.register(cls, lambda model: _ensemble(model, _text(model), {}))
+        inside.register(cls, lambda model: _ensemble(model, _text(model), {}), doubles=True)
 
 
 class _Asked:

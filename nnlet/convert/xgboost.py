@@ -162,18 +162,21 @@ def _booster(model: Any) -> tuple[Any, int]:
         raise ConvertError(
             f"this {type(model).__name__} is not fitted: call fit, then add it"
         ) from exc
-    best = None if booster is model else booster.attr("best_iteration")
-    if best is None or int(best) + 1 >= rounds or getattr(model, "booster", "") == "gblinear":
-        return booster, rounds
-    return booster[: int(best) + 1], rounds
+    best = rounds if booster is model else _best(booster, rounds)
+    linear = getattr(model, "booster", "") == "gblinear"
+    return (booster if best >= rounds or linear else booster[:best]), rounds
+
+
+def _best(booster: Any, rounds: int) -> int:
+    """The rounds up to the best, if training was stopped early; else all."""
+    found = booster.attr("best_iteration")
+    return rounds if found is None else int(found) + 1
 
 
 def _notes(model: Any, rounds: int) -> tuple[str, ...]:
-    if not isinstance(model, xgboost.Booster) or model.attr("best_iteration") is None:
+    if not isinstance(model, xgboost.Booster) or _best(model, rounds) >= rounds:
         return ()
-    best = int(model.attr("best_iteration")) + 1
-    if best >= rounds:
-        return ()
+    best = _best(model, rounds)
     return (
         f"all {rounds} rounds are used, as Booster.predict does, though the best was {best}: add "
         f"booster[:{best}] to serve those",
@@ -235,8 +238,9 @@ def _decoded(stored: Mapping[str, Any]) -> tuple[Scalar, ...]:
 
 def _gradient_booster(learner: Mapping[str, Any]) -> Mapping[str, Any]:
     """That of gbtree, also inside dart."""
-    found: Mapping[str, Any] = learner["gradient_booster"]
-    return found.get("gbtree", found)
+    outer: Mapping[str, Any] = learner["gradient_booster"]
+    found: Mapping[str, Any] = outer.get("gbtree", outer)
+    return found
 
 
 def _ensemble(
