@@ -52,13 +52,16 @@ def of(model: Any, kind: Kind, rows: Sample) -> list[Field]:
 
 
 def _classifier(model: Any, x: Any) -> Iterator[Field]:
-    if isinstance(model.classes_, list) or np.ndim(model.predict(x)) != 1:
+    found = np.asarray(model.predict(x))
+    if found.ndim == 2 and found.shape[1] == 1:  # CatBoost's, of several classes
+        found = found.reshape(-1)
+    if isinstance(model.classes_, list) or found.ndim != 1:
         raise ConvertError(
             f"{type(model).__name__} answers several labels at once: add one classifier for each"
         )
     classes = scalars(model.classes_)
     index = {label: n for n, label in enumerate(classes)}
-    labels = np.array([index[label] for label in scalars(model.predict(x))], np.int64)
+    labels = np.array([index[label] for label in scalars(found)], np.int64)
     yield Field(0, AnswerSpec("label", "label", "label", classes), labels)
     if hasattr(model, "predict_proba"):
         spec = AnswerSpec("probabilities", "probabilities", "probabilities", classes)

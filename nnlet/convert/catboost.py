@@ -21,7 +21,7 @@ import numpy as np
 from nnlet.convert import answers, inside
 from nnlet.convert.codes import Categories, coded
 from nnlet.convert.columns import matched
-from nnlet.convert.converted import FLOATS, Array, Converted, Precision
+from nnlet.convert.converted import FLOATS, Converted, Precision
 from nnlet.convert.ensemble import INPUT, Ensemble, Forest, model_of
 from nnlet.convert.sample import Sample
 from nnlet.errors import ConvertError
@@ -65,7 +65,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
     categories = _categories(model, sample)
     table = coded(sample, not generic, categories, unknown="error")
     ensemble = _ensemble(content, table.places, categories)
-    fields = answers.of(_Asked(model), ensemble.kind, Sample(table.source))
+    fields = answers.of(model, ensemble.kind, Sample(table.source))
     return Converted(
         proto=model_of(ensemble, len(names), [f.spec.output for f in fields], precision),
         columns=table.columns,
@@ -91,23 +91,6 @@ def _inside(model: Any) -> Ensemble:
             "DataFrame itself, without the Pipeline, or encode those columns in it"
         )
     return _ensemble(_json(model), {}, {})
-
-
-class _Asked:
-    """The model's own answers; labels are [rows, 1] for CatBoost if there are several classes."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.classes_ = getattr(model, "classes_", None)
-
-    def predict(self, x: Any) -> Array:
-        """Labels of a classifier, values of any other."""
-        found = np.asarray(self._model.predict(x))
-        return found.reshape(-1) if found.ndim == 2 and found.shape[1] == 1 else found
-
-    def predict_proba(self, x: Any) -> Array:
-        """[rows, classes]."""
-        return np.asarray(self._model.predict_proba(x))
 
 
 def _require_fitted(model: Any) -> None:

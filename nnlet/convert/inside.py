@@ -24,30 +24,37 @@ def register(cls: type, read: Read, *, doubles: bool = False) -> None:
     `doubles`: whether the library compares float64; if not, what comes is rounded to float32
     first, as it does.
     """
-    is_classifier = hasattr(cls, "predict_proba")
+    alias = f"nnlet{cls.__name__}"
+    outputs = _CLASSIFIER if hasattr(cls, "predict_proba") else _REGRESSOR
 
-    def shapes(operator: Any) -> None:
-        _shapes(operator, is_classifier)
+    def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+        operator = scope.declare_local_operator(alias, model)
+        operator.inputs = inputs
+        for name, kind in outputs:
+            operator.outputs.append(scope.declare_local_variable(name, kind()))
+        return operator.outputs
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
         _convert(read, doubles, scope, operator, container)
 
+    # The option of other classifiers, which their callers set; here it is always off.
+    options = {"zipmap": [True, False]} if outputs is _CLASSIFIER else None
     update_registered_converter(
-        cls,
-        f"nnlet{cls.__name__}",
-        shapes,
-        convert,
-        overwrite=True,
-        options={"zipmap": [True, False], "nocl": [True, False]} if is_classifier else None,
+        cls, alias, _shapes, convert, overwrite=True, parser=parse, options=options
     )
 
 
-def _shapes(operator: Any, is_classifier: bool) -> None:
-    model = operator.raw_operator
+# No list of maps as answer, whatever skl2onnx does with other classifiers.
+_CLASSIFIER = (("label", Int64TensorType), ("probabilities", FloatTensorType))
+_REGRESSOR = (("variable", FloatTensorType),)
+
+
+def _shapes(operator: Any) -> None:
     rows = operator.inputs[0].get_first_dimension()
-    if is_classifier:
+    if len(operator.outputs) == 2:
+        classes = len(operator.raw_operator.classes_)
         operator.outputs[0].type = Int64TensorType([rows])
-        operator.outputs[1].type = FloatTensorType([rows, len(model.classes_)])
+        operator.outputs[1].type = FloatTensorType([rows, classes])
     else:
         operator.outputs[0].type = FloatTensorType([rows, None])
 

@@ -46,6 +46,7 @@ def convert(model: Any, sample: Sample, precision: Precision) -> Converted:
     original = onnx.ModelProto()
     original.CopyFrom(model)
     _check(original)
+    _require_opset(original)
     rows = sample.some()
     columns = _columns_of(original, sample)
     feeds = _feeds(original, rows, columns)
@@ -84,6 +85,12 @@ def _check(proto: onnx.ModelProto) -> None:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as exc:
         raise ConvertError(f"not valid ONNX: {str(exc).strip().splitlines()[0]}") from exc
+
+
+def _require_opset(proto: onnx.ModelProto) -> None:
+    """CatBoost imports no opset but ai.onnx.ml; nodes of the other are added here."""
+    if not any(opset.domain in ("", "ai.onnx") for opset in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid("", OPSET))
 
 
 def _upgrade(proto: onnx.ModelProto) -> tuple[str, ...]:

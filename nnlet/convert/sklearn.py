@@ -258,7 +258,7 @@ def _parts(model: Any) -> Iterator[Any]:
 
 
 def _estimators(value: Any) -> Iterator[Any]:
-    if isinstance(value, sklearn.base.BaseEstimator):
+    if isinstance(value, sklearn.base.BaseEstimator) or _is_other(value):
         yield value
     elif isinstance(value, dict):
         for inner in value.values():
@@ -266,6 +266,15 @@ def _estimators(value: Any) -> Iterator[Any]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _estimators(inner)
+
+
+def _is_other(value: Any) -> bool:
+    """Whether it is an estimator of a library that can stand inside; not all derive from
+    scikit-learn's."""
+    if not hasattr(type(value), "fit"):
+        return False
+    row = recognised(value)
+    return row is not None and bool(row.inside)
 
 
 def _ignores_unknown(model: Any) -> bool:

@@ -117,7 +117,7 @@ def test_columns_and_answer_are_named(answers: dict[str, Asked]) -> None:
     label, probabilities = converted.answer
     assert label.classes == probabilities.classes == ("class_0", "class_1", "class_2")
     city, _, code = answers["categories"].converted.columns
-    assert (city.categories[-1], city.unknown, city.missing) == ("Zürich", "ignore", "nan")
+    assert (city.categories[0], city.unknown, city.missing) == ("Zürich", "ignore", "nan")
     assert code.categories == (3, 7, 10, 99)
     assert answers["categories as integers"].converted.columns[2].type == "integer"
 
