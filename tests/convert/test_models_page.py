@@ -19,6 +19,9 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "models.md").read_text(en
 # What a section's code needs installed, and which model it adds.
 SECTIONS = {
     "scikit-learn": (("skl2onnx", "pandas"), "wine"),
+    "XGBoost": (("xgboost", "sklearn", "pandas"), "tumour"),
+    "LightGBM": (("lightgbm", "sklearn", "pandas"), "tumour"),
+    "CatBoost": (("catboost", "sklearn"), "tumour"),
     "ONNX": ((), "mine"),
 }
 

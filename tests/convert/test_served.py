@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,32 @@ def test_a_caller_sends_words_and_leaves_gaps(project: Project, clean_modules: N
     frame["city"] = frame["city"].where(frame["city"].notna(), None)
     model = churn().fit(frame, frame["income"] > 40_000)
     nnlet.add(model, "churn", frame, into=project.models)
+    found = served(project, "churn", frame.head(12).to_json(orient="records"))
+    assert [answer["label"] for answer in found] == model.predict(frame.head(12)).tolist()
+    # In JSON, float32 has nine digits; the library computes in float64.
+    scores = [answer["probabilities"]["true"] for answer in found]
+    assert scores == pytest.approx(model.predict_proba(frame.head(12))[:, 1], abs=1e-5)
+
+
+def test_a_caller_of_boosted_trees_sends_words_and_leaves_gaps(
+    project: Project, clean_modules: None
+) -> None:
+    lightgbm = pytest.importorskip("lightgbm", reason="pip install lightgbm")
+    from tests.convert.test_lightgbm import FEW, categories
+
+    frame, target = categories()
+    names = ["small", "large"]
+    labels = [names[int(above)] for above in target > target.median()]
+    model = lightgbm.LGBMClassifier(min_data_per_group=2, **FEW).fit(frame, labels)
+    nnlet.add(model, "sizes", frame, into=project.models)
+    found = served(project, "sizes", frame.head(12).to_json(orient="records"))
+    assert [answer["label"] for answer in found] == model.predict(frame.head(12)).tolist()
+    scores = [answer["probabilities"]["small"] for answer in found]
+    assert scores == pytest.approx(model.predict_proba(frame.head(12))[:, 1], abs=1e-5)
+
+
+def served(project: Project, name: str, records: str) -> list[dict[str, Any]]:
+    """The answers of the project's function."""
     (project.root / "app.py").write_text(
         "from nnlet.guest import TABLES, App\napp = App(routes=TABLES)\n"
     )
@@ -34,18 +61,14 @@ def test_a_caller_sends_words_and_leaves_gaps(project: Project, clean_modules: N
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        found = ask(server.url, frame.head(12).to_json(orient="records"))
+        return ask(f"{server.url}/predict/{name}", records)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert [answer["label"] for answer in found] == model.predict(frame.head(12)).tolist()
-    # In JSON, float32 has nine digits; the library computes in float64.
-    scores = [answer["probabilities"]["true"] for answer in found]
-    assert scores == pytest.approx(model.predict_proba(frame.head(12))[:, 1], abs=1e-5)
 
 
-def ask(url: str, records: str) -> list[dict[str, dict[str, float]]]:
-    request = urllib.request.Request(f"{url}/predict/churn", records.encode())
+def ask(url: str, records: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(url, records.encode())
     with urllib.request.urlopen(request, timeout=30) as answer:
         return list(json.load(answer))
