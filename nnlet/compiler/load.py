@@ -211,14 +211,15 @@ def _graph(proto: onnx.GraphProto, opsets: dict[str, int], where: str) -> Graph:
         constants[sparse.values.name] = _dense(sparse, where)
     return Graph(
         name=proto.name,
-        nodes=tuple(_node(n, opsets, where) for n in proto.node),
+        nodes=tuple(node_of(n, opsets, where) for n in proto.node),
         inputs=tuple(_port(v) for v in proto.input if v.name not in constants),
         outputs=tuple(_port(v) for v in proto.output),
         constants=constants,
     )
 
 
-def _node(proto: onnx.NodeProto, opsets: dict[str, int], where: str) -> Node:
+def node_of(proto: onnx.NodeProto, opsets: dict[str, int], where: str) -> Node:
+    """One node with its attributes as Python values; `opsets` are versions by domain."""
     return Node(
         op=op_key(proto.domain, proto.op_type),
         name=proto.name,

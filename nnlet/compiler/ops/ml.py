@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnlet.compiler import dims as d
+from nnlet.compiler.attributes import Attributes
 from nnlet.compiler.graph import Array
 from nnlet.compiler.ops.cast import converted
 from nnlet.compiler.program import NUMPY, datatype_of
@@ -68,11 +69,11 @@ def label_encoder(s: Site) -> None:
     x = s.input(0)
     if any(s.attr(f"{name}_strings") for name in ("keys", "values", "classes")):
         s.unsupported("strings, which wasi-nn has not")
-    keys = _table(s, "keys")
-    values = _table(s, "values")
+    keys = table(s, "keys")
+    values = table(s, "values")
     if keys is None or values is None or keys.size != values.size or keys.size == 0:
         s.fail("keys and values of the same, not zero, number are needed")
-    default = _default(s, values)
+    default = default_of(s, values)
     dtype = datatype_of(values)
     keys = keys.astype(NUMPY[x.dtype.name])
     # Sorted, for a search by halves; NaN comes last. Of equal keys the first counts.
@@ -84,7 +85,7 @@ def label_encoder(s: Site) -> None:
     )  # fmt: skip
 
 
-def _table(s: Site, name: str) -> Array | None:
+def table(s: Attributes, name: str) -> Array | None:
     """The attribute of that name that is there: a list by type, or a tensor."""
     tensor = s.attr(f"{name}_tensor")
     if tensor is not None:
@@ -96,7 +97,7 @@ def _table(s: Site, name: str) -> Array | None:
     return None
 
 
-def _default(s: Site, values: Array) -> Array:
+def default_of(s: Attributes, values: Array) -> Array:
     """What stands for a key that is not there."""
     tensor = s.attr("default_tensor")
     if tensor is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnlet.compiler.attributes import Attributes
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import INT64, Site
@@ -10,7 +11,7 @@ TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")  # scores
 PROBIT = TRANSFORMS.index("PROBIT")
 
 
-def transform_of(s: Site) -> int:
+def transform_of(s: Attributes) -> int:
     """The attribute post_transform."""
     name = str(s.attr("post_transform", "NONE"))
     if name not in TRANSFORMS:
@@ -26,7 +27,7 @@ def rows_and_features(s: Site) -> tuple[Dim, Dim]:
     return (1, dims[0]) if len(dims) == 1 else (dims[0], dims[1])
 
 
-def labels_of(s: Site) -> list[int]:
+def labels_of(s: Attributes) -> list[int]:
     """The label of each class: its index where they are strings."""
     for name in ("classlabels_int64s", "classlabels_ints"):
         if s.attr(name):

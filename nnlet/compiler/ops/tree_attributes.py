@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from nnlet.compiler.attributes import Attributes
 from nnlet.compiler.ops.forest import Forest
-from nnlet.compiler.site import Site
-from nnlet.tensor import DATATYPES
 
-FP64 = DATATYPES["FP64"]
 # TreeEnsemble gives a mode as its place in the list.
 MODES = ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ", "MEMBER")
 BRANCHES = frozenset(f"BRANCH_{mode}" for mode in MODES[:-1])  # what the lists call them
 
 
-def from_lists(s: Site, kind: str, targets: int) -> Forest:
-    """From the attributes that classifier and regressor share; `kind` names the votes'."""
+def from_lists(s: Attributes, kind: str, targets: int, double: bool) -> Forest:
+    """From the attributes that classifier and regressor share; `kind` names the votes'.
+
+    `double`: the input is of float64.
+    """
     values = floats(s, "nodes_values")
     modes = s.attr("nodes_modes", [])
     feature, yes, no = (
@@ -28,7 +29,7 @@ def from_lists(s: Site, kind: str, targets: int) -> Forest:
     trees, numbers = s.attr("nodes_treeids", []), s.attr("nodes_nodeids", [])
     _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, trees, numbers)
     keys = list(zip(trees, numbers, strict=True))
-    forest = Forest(_real(s, "nodes_values_as_tensor"))
+    forest = Forest(_real(s, "nodes_values_as_tensor", double))
     forest.add(len(modes))
     place = {key: n for n, key in enumerate(keys)}
     if len(place) < len(keys):
@@ -57,7 +58,7 @@ def from_lists(s: Site, kind: str, targets: int) -> Forest:
 
 
 def _add_votes(
-    s: Site, forest: Forest, kind: str, targets: int, place: dict[tuple[int, int], int]
+    s: Attributes, forest: Forest, kind: str, targets: int, place: dict[tuple[int, int], int]
 ) -> None:
     ids, trees, nodes = (s.attr(f"{kind}_{n}", []) for n in ("ids", "treeids", "nodeids"))
     weights = floats(s, f"{kind}_weights")
@@ -73,7 +74,7 @@ def _add_votes(
             votes[:] = votes or [(0, 0.0)]
 
 
-def from_parts(s: Site, targets: int) -> Forest:
+def from_parts(s: Attributes, targets: int, double: bool) -> Forest:
     """From the attributes of TreeEnsemble: splits and leaves apart."""
     splits: Any = s.attr("nodes_splits")
     modes = [int(m) for m in s.attr("nodes_modes").reshape(-1)]
@@ -84,7 +85,7 @@ def from_parts(s: Site, targets: int) -> Forest:
     )
     missing = s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)
     _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, yes_leaf, no_leaf)
-    forest = Forest(_real(s, "nodes_splits"))
+    forest = Forest(_real(s, "nodes_splits", double))
     first = forest.add(len(modes))
     weights = [float(w) for w in s.attr("leaf_weights").reshape(-1)]
     leaf_targets = s.attr("leaf_targetids")
@@ -114,12 +115,12 @@ def from_parts(s: Site, targets: int) -> Forest:
     return forest
 
 
-def _check_lengths(s: Site, prefix: str, *lists: Sequence[Any]) -> None:
+def _check_lengths(s: Attributes, prefix: str, *lists: Sequence[Any]) -> None:
     if len({len(each) for each in lists}) > 1:
         s.fail(f"the {prefix} attributes differ in length")
 
 
-def _memberships(s: Site) -> list[list[float]]:
+def _memberships(s: Attributes) -> list[list[float]]:
     """The sets in membership_values: a NaN ends each."""
     sets: list[list[float]] = [[]]
     values: Any = s.attr("membership_values", np.zeros(0))
@@ -131,14 +132,14 @@ def _memberships(s: Site) -> list[list[float]]:
     return sets
 
 
-def floats(s: Site, name: str) -> list[float]:
+def floats(s: Attributes, name: str) -> list[float]:
     """A list of numbers, or the tensor of doubles that may stand for it."""
     tensor = s.attr(f"{name}_as_tensor")
     return [float(x) for x in (s.attr(name, []) if tensor is None else tensor.reshape(-1))]
 
 
-def _real(s: Site, thresholds: str) -> type[np.floating[Any]]:
+def _real(s: Attributes, thresholds: str, double: bool) -> type[np.floating[Any]]:
     """The type in which features meet thresholds: double if either is, as onnxruntime."""
     array = s.attr(thresholds)
-    double = s.input(0).dtype is FP64 or (array is not None and array.dtype == np.float64)
-    return np.float64 if double else np.float32
+    stored = array is not None and array.dtype == np.float64
+    return np.float64 if double or stored else np.float32

@@ -31,7 +31,7 @@ def regressor(s: Site) -> None:
     targets = int(s.attr("n_targets", 1))
     base = floats(s, "base_values")
     transform = scores.transform_of(s)
-    forest = tree_attributes.from_lists(s, "target", targets)
+    forest = tree_attributes.from_lists(s, "target", targets, s.input(0).dtype is FP64)
     _regress(s, forest, aggregate, targets, base, transform, FP32)
 
 
@@ -40,7 +40,7 @@ def ensemble(s: Site) -> None:
     aggregate = _one_of(s, AGGREGATES, "aggregate_function", 1)
     transform = scores.TRANSFORMS.index(_one_of(s, TRANSFORMS, "post_transform", 0))
     targets = int(s.attr("n_targets", 1))
-    forest = tree_attributes.from_parts(s, targets)
+    forest = tree_attributes.from_parts(s, targets, s.input(0).dtype is FP64)
     _regress(s, forest, aggregate, targets, [], transform, s.input(0).dtype)
 
 
@@ -62,7 +62,7 @@ def classifier(s: Site) -> None:
         s.fail(f"{len(base)} base values for {n} classes")
     if n == 1 and transform != scores.PROBIT:
         transform = 0
-    forest = tree_attributes.from_lists(s, "class", n)
+    forest = tree_attributes.from_lists(s, "class", n, s.input(0).dtype is FP64)
     votes = [vote for leaf in forest.votes.values() for vote in leaf]
     one_voted = n == 2 and len({target for target, _ in votes}) == 1
     positive = all(weight >= 0 for _, weight in votes)
