@@ -50,6 +50,7 @@ PACKAGE = Path(nnlet.__file__).parent
 _MODEL_CODE = ("answers.py", "columns.py", "fields.py", "model.py", "signature.py", "tensor.py")
 _CATALOGUE_CODE = ("catalogue.py", *_MODEL_CODE)
 _GRAPH_CODE = ("graphs.py", *_MODEL_CODE)
+_GRAPH_FOLDERS = ("compiler", "plain")  # the compiler's code reads what plain/ makes anew
 _GUEST_CODE = (
     *("__init__.py", "clocked.py", "entry.py", "entry_p3.py"),
     *("errors.py", "lean.py", "tensor.py"),
@@ -146,7 +147,8 @@ def precompiled(
 def build_graphs(project: Project, report: Report = silent) -> Path:
     """build/graphs: what the host's OpenVINO reads."""
     product = project.build / "graphs"
-    key = fingerprint(project.root, [*model_files(project), *_code(_GRAPH_CODE)])
+    lowering = [path for name in _GRAPH_FOLDERS for path in (PACKAGE / name).rglob("*.py")]
+    key = fingerprint(project.root, [*model_files(project), *_code(_GRAPH_CODE), *lowering])
     if not is_fresh(product, key):
         with report("Preparing the models for OpenVINO"):
             from nnlet.graphs import write_graphs

@@ -1,9 +1,10 @@
 """The graph folders that wasmtime hands to OpenVINO: one a model, named NAME@VERSION.
 
 `model.xml` is the ONNX file as it is (OpenVINO tells formats apart by content, wasmtime by
-name) and `model.bin` is one zero byte. Two kinds of model need a changed copy: weights kept
-in files of their own move inside, since wasmtime hands over one buffer; and inputs or
-outputs of a datatype that wasi-nn has not get a Cast from or to the one that carries it.
+name) and `model.bin` is one zero byte. Three kinds of model need a changed copy: weights kept
+in files of their own move inside, since wasmtime hands over one buffer; operators of
+ai.onnx.ml, which OpenVINO lacks, become ONNX's own (nnlet/plain); and inputs or outputs of a
+datatype that wasi-nn has not get a Cast from or to the one that carries it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from google.protobuf.message import EncodeError
 
 from nnlet.errors import ModelError
 from nnlet.model import ModelSpec, TensorSpec, load_onnx
+from nnlet.plain import has_ml, lower
 from nnlet.tensor import DATATYPES
 
 TYPED = "/nnlet_typed"  # follows the name that a cast input or output had
@@ -35,10 +37,14 @@ def write_graphs(specs: Sequence[ModelSpec], folder: Path) -> None:
 def write_graph(spec: ModelSpec, path: Path) -> None:
     """The ONNX file of `spec`, changed only where OpenVINO behind wasi-nn needs it."""
     casts = [t for t in (*spec.inputs, *spec.outputs) if t.datatype.name != t.datatype.carrier]
-    if not casts and not _has_external_data(spec.path):
+    proto = load_onnx(spec.path, weights=False)
+    ml = has_ml(proto)
+    if not casts and not ml and not _has_external_data(proto):
         shutil.copyfile(spec.path, path)
         return
     proto = load_onnx(spec.path)
+    if ml:
+        proto = lower(proto, str(spec.path))
     _cast_to_carriers(proto.graph, spec)
     try:
         path.write_bytes(proto.SerializeToString())
@@ -49,8 +55,7 @@ def write_graph(spec: ModelSpec, path: Path) -> None:
         ) from exc
 
 
-def _has_external_data(path: Path) -> bool:
-    proto = load_onnx(path, weights=False)
+def _has_external_data(proto: onnx.ModelProto) -> bool:
     return any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
 
 

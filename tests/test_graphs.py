@@ -16,7 +16,7 @@ from nnlet.graphs import write_graphs
 from nnlet.model import ModelSpec, read_repository
 from nnlet.tensor import DATATYPES
 
-OPSET = [helper.make_opsetid("", 17)]
+OPSET = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
 
 
 def save(path: Path, graph: onnx.GraphProto, **options: object) -> ModelSpec:
@@ -123,3 +123,35 @@ def test_every_datatype_is_handed_over_in_one_that_wasi_nn_has(
     (answer,) = infer(tmp_path / "graphs" / spec.graph, {"x": values})
     assert answer.dtype == carrier
     assert answer.tolist() == [0, 1, 1]
+
+
+def test_trees_are_handed_over_as_plain_onnx(tmp_path: Path) -> None:
+    node = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=[0, 0, 0],
+        nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[1, 0, 0],
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_values=[0.5, 0.0, 0.0],
+        nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 0, 0],
+        target_ids=[0, 0],
+        target_treeids=[0, 0],
+        target_nodeids=[1, 2],
+        target_weights=[10.0, 20.0],
+    )
+    graph = helper.make_graph(
+        [node],
+        "tree",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+    )
+    spec = save(tmp_path / "models" / "tree" / "1" / "model.onnx", graph)
+    write_graphs([spec], tmp_path / "graphs")
+    rows = np.array([[9, 0.5], [0, 0.6]], np.float32)
+    (answer,) = infer(tmp_path / "graphs" / spec.graph, {"x": rows})
+    assert answer.tolist() == [[10], [20]]

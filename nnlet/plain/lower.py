@@ -114,7 +114,8 @@ class _Lowering:
         self._names = Names(_values(model.graph))
         self._read = {name for node in _nodes(model.graph) for name in node.input}
         self._read |= {port.name for graph in _graphs(model.graph) for port in graph.output}
-        self._types = _types(model)
+        self._types = _declared(model.graph)
+        self._open: list[onnx.GraphProto] = []  # the graphs being lowered, outermost first
         self._refused: list[str] = []
 
     def run(self) -> None:
@@ -132,6 +133,7 @@ class _Lowering:
             self._declare(graph, port)
         nodes = list(graph.node)
         del graph.node[:]
+        self._open.append(graph)
         for proto in nodes:
             for attribute in proto.attribute:
                 for nested in (attribute.g, *attribute.graphs):
@@ -141,6 +143,7 @@ class _Lowering:
                 self._replace(graph, proto)
             else:
                 graph.node.append(proto)
+        self._open.pop()
 
     def _declare(self, graph: onnx.GraphProto, port: onnx.ValueInfoProto) -> None:
         """A ZipMap's output becomes the tensor that goes into it."""
@@ -151,7 +154,10 @@ class _Lowering:
     def _replace(self, graph: onnx.GraphProto, proto: onnx.NodeProto) -> None:
         node = node_of(proto, self._opsets, self._where)
         if any(name and name not in self._types for name in node.inputs):
-            self._infer_again(graph)
+            self._infer()
+        typed = all(name in self._types for name in node.inputs if name)
+        if self._refused and not typed and proto.op_type in PLAIN:
+            return  # it stands behind one that is refused
         builder = Builder(node, self._types, self._opsets.get("ai.onnx", OPSET), self._names)
         try:
             self._lower(builder)
@@ -173,21 +179,23 @@ class _Lowering:
             b.unsupported(LABELS)
         PLAIN[op](b)
 
-    def _infer_again(self, graph: onnx.GraphProto) -> None:
-        """Types of what stands behind replaced nodes, which ONNX can only say now."""
-        known = {name for node in graph.node for name in node.output}
-        known |= {v.name for v in graph.input} | {v.name for v in graph.initializer}
-        outside = {name for node in _nodes(graph) for name in node.input} - known
-        part = onnx.ModelProto(ir_version=self._model.ir_version)
-        part.opset_import.extend(self._model.opset_import)
-        part.graph.CopyFrom(graph)
-        del part.graph.output[:]  # what makes them may not be there yet
-        part.graph.input.extend(
-            helper.make_tensor_value_info(name, dtype, [None] * rank)
-            for name, (dtype, rank) in self._types.items()
-            if name in outside
-        )
-        self._types = _types(part) | self._types
+    def _infer(self) -> None:
+        """Types of all that stands before this node. ONNX is asked only now, about plain nodes:
+        of ai.onnx.ml it knows little, and of some it dies (onnx 1.23: CategoryMapper)."""
+        for graph in self._open:
+            known = {name for node in graph.node for name in node.output}
+            known |= {v.name for v in graph.input} | {v.name for v in graph.initializer}
+            outside = {name for node in _nodes(graph) for name in node.input} - known
+            part = onnx.ModelProto(ir_version=self._model.ir_version)
+            part.opset_import.extend(self._model.opset_import)
+            part.graph.CopyFrom(graph)
+            del part.graph.output[:]  # what makes them may not be there yet
+            part.graph.input.extend(
+                helper.make_tensor_value_info(name, dtype, [None] * rank)
+                for name, (dtype, rank) in self._types.items()
+                if name in outside
+            )
+            self._types = _inferred(part) | self._types
 
 
 def _values(graph: onnx.GraphProto) -> Iterator[str]:
@@ -198,17 +206,21 @@ def _values(graph: onnx.GraphProto) -> Iterator[str]:
         yield from (name for node in each.node for name in (*node.input, *node.output))
 
 
-def _types(model: onnx.ModelProto) -> dict[str, Type]:
-    """Type and rank of the tensors of which both are declared or follow."""
+def _inferred(model: onnx.ModelProto) -> dict[str, Type]:
+    """What is declared and what follows from it."""
     try:
-        model = onnx.shape_inference.infer_shapes(model)
+        return _declared(onnx.shape_inference.infer_shapes(model).graph)
     except Exception:  # a model that is above 2 GB, or not quite valid: what is declared counts
-        pass
+        return _declared(model.graph)
+
+
+def _declared(graph: onnx.GraphProto) -> dict[str, Type]:
+    """Type and rank of the tensors of which the graph, or one inside it, says both."""
     found = {}
-    for graph in _graphs(model.graph):
-        for tensor in graph.initializer:
+    for each in _graphs(graph):
+        for tensor in each.initializer:
             found[tensor.name] = (tensor.data_type, len(tensor.dims))
-        for value in chain(graph.input, graph.value_info, graph.output):
+        for value in chain(each.input, each.value_info, each.output):
             of = value.type.tensor_type
             if of.elem_type and of.HasField("shape"):
                 found[value.name] = (of.elem_type, len(of.shape.dim))

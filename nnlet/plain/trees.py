@@ -282,12 +282,14 @@ def _reachable(b: Builder, forest: Forest) -> tuple[list[int], int]:
 def comparable(thresholds: Array, double: bool) -> Array:
     """float64 -> float32 such that OpenVINO decides x <= threshold as it is for each float32 x.
 
-    That is the next float32 below. OpenVINO takes denormal numbers for zero, so no threshold is
-    one, and an x that is `double` is cut off at the ends of float32, infinity included.
+    That is the next float32 below. OpenVINO makes denormal constants zero, so none is used (and
+    a denormal x may be decided wrong); and it cuts off an x that is `double` at the ends of
+    float32, infinity included.
     """
     with np.errstate(over="ignore"):
         near = thresholds.astype(np.float32)
-    down = np.where(near > thresholds, np.nextafter(near, np.float32(-np.inf)), near)
+        below = np.nextafter(near, np.float32(-np.inf))
+    down = np.where(near > thresholds, below, near)
     limits = np.finfo(np.float32)
     down = np.where((down > 0) & (down < limits.tiny), np.float32(0), down)
     down = np.where((down < 0) & (down > -limits.tiny), -limits.tiny, down)

@@ -17,12 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from e2e.models import DIABETES, IRIS, Array, Model
+from e2e.models import DIABETES, IRIS, Array, Model, as_raw
 from e2e.servers import ROOT, serving
 from e2e.wire import Wire
 from nnlet.host import Server
 from nnlet.model import read_repository
 from nnlet.project import Project
+from tests.compiler import test_trees
+from tests.compiler.oracle import reference
 
 COLUMNS = {spec.name: spec.columns for spec in read_repository(ROOT / "models")}
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -232,6 +234,11 @@ TENSORS = {
 }
 
 
+FOREST, *_ = test_trees.classifier(
+    "forest", test_trees.Trees("class", (0, 1, 2), missing=True, trees=20, depth=6), 3
+)
+
+
 @pytest.fixture(scope="module")
 def houses_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = tmp_path_factory.mktemp("houses")
@@ -244,6 +251,9 @@ def houses_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     path.parent.mkdir(parents=True)
     onnx.save(houses(), path)
     (root / "models" / "houses" / "model.toml").write_text(HOUSES)
+    path = root / "models" / "forest" / "1" / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(FOREST.proto, path)
     return Project(root)
 
 
@@ -303,3 +313,20 @@ def test_the_protocol_takes_the_same_model_as_tensors(
         outputs = wire.post("/v2/models/houses/infer", {"inputs": inputs}).json()["outputs"]
     found = {output["name"]: output["data"] for output in outputs}
     assert found["label"] == [expected[0][0]]
+
+
+def test_trees_answer_as_in_onnxruntime(houses_server: Server) -> None:
+    """OpenVINO knows no trees: on the host they are gathers (nnlet/plain)."""
+    (rows,) = FOREST.inputs.values()
+    with Wire(houses_server.url) as wire:
+        answer = wire.ask("POST", "/v2/models/forest/infer", *as_raw(rows))
+    assert answer.status == 200, answer.body
+    labels, scores = answer.json()["outputs"]
+    expected = reference(FOREST)
+    assert [labels["datatype"], scores["datatype"]] == ["INT64", "FP32"]
+    size = expected[0].nbytes
+    found = answer.binary()
+    np.testing.assert_array_equal(np.frombuffer(found[:size], np.int64), expected[0])
+    np.testing.assert_allclose(
+        np.frombuffer(found[size:], np.float32).reshape(expected[1].shape), expected[1], 1e-4, 1e-5
+    )
