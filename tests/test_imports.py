@@ -176,6 +176,8 @@ def test_the_template_imports_the_guest_and_nothing_else() -> None:
         ("catalogue", {"nnlet.errors", "nnlet.model"}),
         ("new", {"nnlet", "nnlet.errors", "nnlet.project"}),
         ("tool", {"nnlet.errors"}),
+        ("compiler/attributes", set()),
+        ("plain/builder", {"nnlet.compiler.graph", "nnlet.errors"}),
         ("export/metadata", {"nnlet.catalogue", "nnlet.model"}),
         ("export/npm", {"nnlet.build", "nnlet.errors", "nnlet.tool", "nnlet.zig"}),
         ("wasm", set()),

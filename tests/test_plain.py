@@ -148,6 +148,21 @@ def test_trees_of_doubles_split_neighbouring_floats() -> None:
     check([Case("between", proto, {"x": x})], [[np.array([[1], [2]], np.float32)]])
 
 
+def test_a_row_with_too_few_features_is_read_no_further() -> None:
+    """Which other rows are beside it, or what else, makes no difference."""
+    trees = test_trees.Trees("target", trees=9, depth=5)
+    (case, _) = test_trees.regressor("few", trees, 1)
+    case.proto.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "f"
+    x = np.array([[1], [-1], [0]], np.float32)
+    proto = lower(case.proto, "few")
+    (together,) = in_openvino(proto, [{"x": x}])
+    alone = [answer[0] for (answer,) in in_openvino(proto, [{"x": row[None]} for row in x])]
+    padded = np.pad(x, ((0, 0), (0, test_trees.FEATURES - 1)))
+    ((zeros,),) = in_openvino(proto, [{"x": padded}])
+    np.testing.assert_array_equal(together[0], np.array(alone))
+    np.testing.assert_array_equal(together[0], zeros)
+
+
 # What surrounds the nodes
 
 
@@ -319,11 +334,13 @@ def test_a_tree_that_leads_back_to_itself_is_refused() -> None:
 # As scikit-learn's exporter writes them
 
 
+WHY = "pip install skl2onnx scikit-learn"
+
+
 def exported(name: str) -> tuple[onnx.ModelProto, Array]:
     """The fitted estimator of that name in ONNX, and rows of what it was fitted to."""
-    why = "pip install skl2onnx scikit-learn"
-    skl2onnx = pytest.importorskip("skl2onnx", reason=why)
-    datasets = pytest.importorskip("sklearn.datasets", reason=why)
+    skl2onnx = pytest.importorskip("skl2onnx", reason=WHY)
+    datasets = pytest.importorskip("sklearn.datasets", reason=WHY)
     x, y = (
         datasets.load_diabetes(return_X_y=True)
         if name in REGRESSORS
@@ -371,3 +388,24 @@ def test_scikit_learn(name: str) -> None:
     proto, x = exported(name)
     (port,) = proto.graph.input
     check([Case(name, proto, {port.name: x}, rtol=1e-4, atol=1e-5)])
+
+
+@pytest.mark.parametrize("name", ["RandomForestClassifier", "scaled", "SVC"])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_scikit_learn_with_words_for_classes(name: str) -> None:
+    """As exported when nothing is said: labels of strings, scores in a ZipMap."""
+    skl2onnx = pytest.importorskip("skl2onnx", reason=WHY)
+    datasets = pytest.importorskip("sklearn.datasets", reason=WHY)
+    x, y = datasets.load_iris(return_X_y=True)
+    x = x.astype(np.float32)
+    words = np.array(["ash", "beech", "cedar"])[y]
+    fitted = estimator(name).fit(x, words)
+    proto = skl2onnx.to_onnx(fitted, x[:1], target_opset=21)
+    label, scores = reference(Case(name, proto, {"X": x[::7]}))
+    plain = lower(proto, name)
+    (port,) = plain.graph.output
+    assert port.name == proto.graph.output[1].name
+    ((found,),) = in_openvino(plain, [{"X": x[::7]}])
+    if isinstance(scores[0], dict):
+        scores = [[row[word] for word in ("ash", "beech", "cedar")] for row in scores]
+    np.testing.assert_allclose(found, scores, 1e-4, 1e-5)

@@ -132,7 +132,7 @@ def one_product(e: Ensemble) -> onnx.ModelProto:
 
 
 WAYS: list[Callable[[Ensemble], onnx.ModelProto]] = [gathers, products, one_product]
-WIDEST = 6  # deeper, products take minutes: a matrix of 4^depth numbers a tree
+WIDEST = 6  # deeper, products have a matrix of 4^depth numbers a tree
 
 
 def measure(proto: onnx.ModelProto) -> tuple[list[float], Array]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import onnx
+from google.protobuf.message import Message
 from onnx import TensorProto, helper, inliner, version_converter
 
 from nnlet.compiler.load import node_of
@@ -57,17 +59,31 @@ def lower(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
     _drop_strings(model.graph)
     model = _raised(model, where)
     _Lowering(model, where).run()
-    kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    _keep(model.opset_import, [o for o in model.opset_import if o.domain != DOMAIN])
     return model
 
 
 def _drop_strings(graph: onnx.GraphProto) -> None:
+    """Drops outputs that are not served, and all that is there for them only."""
     left_out = unserved_outputs(graph)
-    kept = [port for port in graph.output if port.name not in left_out]
-    del graph.output[:]
-    graph.output.extend(kept)
+    _keep(graph.output, [port for port in graph.output if port.name not in left_out])
+    wanted = {port.name for port in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            nodes.append(node)
+            wanted.update(node.input)
+            for attribute in node.attribute:
+                for nested in (attribute.g, *attribute.graphs):
+                    wanted.update(_values(nested))
+    _keep(graph.node, nodes[::-1])
+    _keep(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in wanted])
+
+
+def _keep(field: Any, kept: Sequence[Message]) -> None:
+    """Makes a repeated field of a message hold `kept`, which are some of its own."""
+    del field[:]
+    field.extend(kept)
 
 
 def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -229,6 +245,4 @@ def _declared(graph: onnx.GraphProto) -> dict[str, Type]:
 
 def _forget(graph: onnx.GraphProto, names: Container[str]) -> None:
     """Drops what the graph says of values whose type may have changed."""
-    kept = [value for value in graph.value_info if value.name not in names]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
+    _keep(graph.value_info, [value for value in graph.value_info if value.name not in names])

@@ -3,7 +3,7 @@
 All rows walk all trees together: `at` [rows, trees] is where each is, and a step gathers the
 nodes' features and thresholds, the rows' values of those features, and the next nodes. A leaf
 leads to itself, so as many steps as the deepest tree has levels bring every row to a leaf.
-(dev/trees_openvino/README.md: matrix products are slower, but for the smallest ensembles.)
+(Matrix products are slower: dev/trees_openvino/README.md.)
 
 Features are compared as FLOAT, the type in which OpenVINO computes DOUBLE.
 """
@@ -27,7 +27,7 @@ from nnlet.plain import scores
 from nnlet.plain.builder import Builder, ints, real
 
 NONE_VOTED = {"MIN": np.inf, "MAX": -np.inf}  # what changes no minimum, no maximum
-MAX_DEPTH = 200  # steps written out; trees of 2^200 leaves are none
+MAX_DEPTH = 200  # levels: each is some nodes of the graph
 
 
 def regressor(b: Builder) -> None:
@@ -165,7 +165,8 @@ def _choose(b: Builder, condition: str | bool, yes: str, no: str) -> str:
 class Tables:
     """The nodes that roots lead to, by number: what a walk gathers. A leaf leads to itself."""
 
-    feature: Array
+    features: Array  # those that are asked for
+    feature: Array  # the place in `features` of each node's
     threshold: Array
     nan_yes: Array
     yes: Array
@@ -197,6 +198,8 @@ def _leaves(t: Tables) -> list[int]:
 
 def _walk(b: Builder, x: str, t: Tables) -> str:
     """Where each row of x [rows, features] arrives in each tree: INT32 [rows, trees]."""
+    # Only what is asked for. An x with too few features ends here: GatherElements would read on.
+    x = b.op("Gather", x, t.features, axis=1)
     shape = b.op("Concat", b.rows(x), ints(1), axis=0)
     at = b.op("Expand", t.roots[None], shape)
     if t.depth == 0:
@@ -234,8 +237,10 @@ def _tables(b: Builder, forest: Forest, aggregate: str, n: int) -> Tables:
         ]
         for to in (forest.yes, forest.no)
     )
+    features, feature = np.unique([forest.feature[node] for node in order], return_inverse=True)
     return Tables(
-        feature=np.array([forest.feature[node] for node in order], np.int32),
+        features=features.astype(np.int64),
+        feature=feature.astype(np.int32),
         threshold=comparable(
             np.array([forest.threshold[node] for node in order], np.float64), _is_double(b)
         ),
