@@ -245,7 +245,9 @@ def _attribute(proto: onnx.AttributeProto, opsets: dict[str, int], where: str) -
         return value
     if value is None:
         raise ModelError(f"{where}: attribute {proto.name!r} has no value")
-    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
+    if proto.type == onnx.AttributeProto.STRINGS:
+        return [text.decode("utf-8", "replace") for text in value]
+    return list(value)
 
 
 def _tensor(proto: onnx.TensorProto, where: str) -> Array:

@@ -12,9 +12,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from nnlet.compiler import compile_protos
-from nnlet.compiler.ops.forest import LANES, Forest, pack
+from nnlet.compiler.ops.forest import LANES, Forest, apart, pack
 from nnlet.errors import CompileError, InferenceError
 from nnlet.native import NativeModels
+from tests.compiler.kernels import Kernels
 from tests.compiler.oracle import Array, Case, check, compiled, reference
 
 DOMAIN = "ai.onnx.ml"
@@ -198,6 +199,30 @@ def classifier_cases() -> list[Case]:
     return found
 
 
+def repeated(kind: str, targets: int, copies: int) -> Trees:
+    """Every tree several times, each with votes of its own for a target of its own."""
+    trees = Trees(kind, missing=True)
+    nodes, leaves, count = trees.nodes, trees.leaves, trees.trees
+    trees.nodes = [(n[0] + k * count, *n[1:]) for k in range(copies) for n in nodes]
+    trees.leaves = [
+        ((7 * tree + k) % targets, tree + k * count, node, float(np.float32(RNG.normal())))
+        for k in range(copies)
+        for _, tree, node, _ in leaves
+    ]
+    return trees
+
+
+def apart_cases() -> list[Case]:
+    found = []
+    for dtype in ("f4", "f8"):
+        for targets in (3, 20):
+            trees = repeated("target", targets, 9)
+            found += regressor(f"apart_{targets}_{dtype}", trees, targets, dtype)
+    found += regressor("average", repeated("target", 3, 4), 3, aggregate_function="AVERAGE")
+    found += classifier("classes", repeated("class", 3, 4), 3, post_transform="SOFTMAX")
+    return found
+
+
 def ensemble(name: str, dtype: str, **attrs: Any) -> Case:
     """TreeEnsemble: one tree that asks all modes in a chain, and a second that is one leaf."""
     real = TensorProto.FLOAT if dtype == "f4" else TensorProto.DOUBLE
@@ -243,7 +268,14 @@ def softmax_case() -> Case:
     return replace(each, inputs=plain.inputs, expected=[expected])
 
 
-CASES = [*mode_cases(), *regressor_cases(), *classifier_cases(), *ensemble_cases(), softmax_case()]
+CASES = [
+    *mode_cases(),
+    *regressor_cases(),
+    *classifier_cases(),
+    *apart_cases(),
+    *ensemble_cases(),
+    softmax_case(),
+]
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +338,63 @@ def test_wide_links_where_narrow_ones_are_full() -> None:
     forest.split(at, "BRANCH_LEQ", 2**30, 0.5, False, yes, no)
     forest.roots = [at]
     assert pack(forest).link_size == 8
+
+
+def forest_of(shapes: int, copies: int, targets: int) -> Forest:
+    """Trees of random questions, each `copies` times, with one target each."""
+    forest = Forest(np.float32)
+    for _ in range(shapes):
+        asked = [(int(RNG.integers(FEATURES)), float(RNG.choice(VALUES))) for _ in range(3)]
+        for _ in range(copies):
+            target = int(RNG.integers(targets))
+            at = forest.add(len(asked))
+            forest.roots.append(at)
+            for n, (feature, value) in enumerate(asked):
+                ends = [forest.leaf([(target, float(np.float32(RNG.normal())))]) for _ in range(2)]
+                ends[0] = at + n + 1 if n + 1 < len(asked) else ends[0]
+                forest.split(at + n, "BRANCH_LEQ", feature, value, False, *ends)
+    return forest
+
+
+def test_trees_with_the_same_questions_share_nodes() -> None:
+    once, often = pack(forest_of(LANES, 1, 3)), pack(forest_of(LANES, 30, 3))
+    assert len(often.nodes) == len(once.nodes)
+    assert len(often.leaves) == 30 * len(once.leaves)
+
+
+@pytest.fixture(scope="module")
+def kernels() -> Kernels:
+    return Kernels("trees", "f32", "i32", "u16")
+
+
+@pytest.mark.parametrize("rows", [1, LANES - 1, LANES, 2 * LANES + 3])
+@pytest.mark.parametrize("block", [LANES, 64])
+def test_sums_apart_are_what_gather_finds(kernels: Kernels, rows: int, block: int) -> None:
+    targets = 5
+    packed = pack(forest_of(7, 6, targets))
+    found = apart(packed, targets)
+    assert found is not None
+    x = features(rows)
+    slow, fast = np.zeros((rows, targets), "f4"), np.ones((rows, targets), "f4")
+    votes = [vote for leaf in packed.leaves for vote in leaf]
+    kernels.call(
+        "gather", slow, np.zeros((rows, targets), "u1"), np.zeros((len(packed.trees), 64), "u4"), x,
+        packed.nodes, packed.trees,
+        np.cumsum([0, *map(len, packed.leaves)]).astype("u4"),
+        np.array([target for target, _ in votes], "u4"),
+        np.array([weight for _, weight in votes], "f4"),
+        rows, FEATURES, len(packed.trees), targets, packed.shift, packed.has_nan, 0,
+    )  # fmt: skip
+    kernels.call(
+        "sum_apart", fast, np.zeros((len(found.shapes), block), "u4"), x, packed.nodes,
+        found.shapes, found.leaf_counts, found.trees.astype("u2"), found.ends,
+        found.votes.astype("f4"), rows, FEATURES, len(found.shapes), targets, packed.shift,
+        packed.has_nan, block,
+    )  # fmt: skip
+    np.testing.assert_array_equal(fast, slow)
+
+
+def test_a_tree_that_votes_for_two_is_not_apart() -> None:
+    forest = forest_of(2, 2, 1)
+    forest.votes[forest.yes[2]] = [(1, 0.5)]
+    assert apart(pack(forest), 2) is None

@@ -44,6 +44,33 @@ class Forest:
         self.no += [-1] * count
         return first
 
+    def add_splits(
+        self, modes: Array, feature: Array, values: Array, nan_yes: Array, yes: Array, no: Array
+    ) -> None:
+        """Adds the ONNX nodes whose modes compare by order, as `split` makes them, many at once.
+
+        Those of other modes (leaves too) get their place, and have yet to be made.
+        """
+        first = self.add(len(modes))
+        turned = np.isin(modes, ("BRANCH_GT", "BRANCH_GTE"))
+        cut = values.astype(np.float64)
+        cut[turned & np.isnan(cut)] = math.inf
+        with np.errstate(over="ignore"):
+            under = np.nextafter(cut.astype(self.real), self.real(-math.inf)).astype(np.float64)
+        under[cut == -math.inf] = math.nan
+        cut = np.where(np.isin(modes, ("BRANCH_LT", "BRANCH_GTE")), under, cut)
+        self.feature[first:] = feature.tolist()
+        self.threshold[first:] = cut.tolist()
+        self.nan_yes[first:] = (nan_yes ^ turned).tolist()
+        self.yes[first:] = np.where(turned, no, yes).tolist()
+        self.no[first:] = np.where(turned, yes, no).tolist()
+
+    def add_leaves(self, targets: Sequence[int], weights: Sequence[float]) -> None:
+        """Adds a leaf with one vote for each of `targets`."""
+        first = self.add(len(targets))
+        votes = ([vote] for vote in zip(targets, weights, strict=True))
+        self.votes.update(zip(range(first, first + len(targets)), votes, strict=True))
+
     def leaf(self, votes: list[tuple[int, float]]) -> int:
         """Adds a leaf."""
         at = self.add()
@@ -127,7 +154,8 @@ class Packed:
     """A Forest as trees.c reads it; the layout is described there.
 
     `leaves` holds every leaf's votes in the order of their numbers, tree after tree; those from
-    `padding` on are of trees that were added.
+    `padding` on are of trees that were added. Trees that ask the same questions share nodes,
+    whatever they answer.
     """
 
     nodes: Array
@@ -142,25 +170,34 @@ class Packed:
 def pack(forest: Forest) -> Packed:
     """Lays out the trees one after the other, each breadth first.
 
-    Trees without votes are added up to a multiple of LANES.
+    A tree whose splits are those of an earlier one has its place. Trees without votes are added
+    up to a multiple of LANES.
     """
     size = np.dtype(forest.real).itemsize
+    splits = _split_numbers(forest)
     roots = list(forest.roots)
     added = -len(roots) % LANES if roots else LANES
     roots += [forest.leaf([]) for _ in range(added)]
+    splits += [-1] * added
     order: list[int] = []  # the node of each place
     steps: list[int] = []  # from there to the place of its `no`; 0 for a leaf
     leaf_places: list[int] = []
     leaf_numbers: list[int] = []
     leaves: list[list[tuple[int, float]]] = []
     trees: list[tuple[int, int]] = []
-    for root in roots:
-        trees.append((len(order), len(leaves)))
-        numbers = _place(forest, root, order, steps)
-        for place, node in numbers:
-            leaf_places.append(place)
-            leaf_numbers.append(len(leaves) - trees[-1][1])
-            leaves.append(forest.votes.get(node, []))
+    placed: dict[tuple[tuple[int, ...], ...], int] = {}  # a tree's splits and steps -> its place
+    for number, root in enumerate(roots):
+        start = len(order)
+        found = _place(forest, root, order, steps)
+        key = tuple(map(splits.__getitem__, order[start:])), tuple(steps[start:])
+        place = placed.setdefault(key, start) if number < len(forest.roots) else start
+        trees.append((place, len(leaves)))
+        leaves += [forest.votes.get(node, []) for _, node in found]
+        if place != start:
+            del order[start:], steps[start:]
+            continue
+        leaf_places += [at for at, _ in found]
+        leaf_numbers += range(len(found))
     if max(leaf_numbers) >> LEAF_BITS[size]:
         raise CompileError(f"a tree with more than {2 ** LEAF_BITS[size]} leaves")
     chosen = np.array(order, np.int64)
@@ -187,6 +224,17 @@ def pack(forest: Forest) -> Packed:
         len(leaves) - added,
         bool(nan_yes.any()),
     )
+
+
+def _split_numbers(forest: Forest) -> list[int]:
+    """The number of each node's question, the same for equal ones; -1 for leaves."""
+    kind = np.dtype([("feature", "i8"), ("threshold", "f8"), ("nan_yes", "i8")])
+    asked = np.zeros(len(forest.feature), kind)
+    asked["feature"], asked["nan_yes"] = forest.feature, forest.nan_yes
+    asked["threshold"] = np.array(forest.threshold) + 0.0  # -0 and 0 are one threshold
+    _, number = np.unique(asked.view("V24"), return_inverse=True)
+    found: list[int] = np.where(np.array(forest.yes) < 0, -1, number).tolist()
+    return found
 
 
 def _place(forest: Forest, root: int, order: list[int], steps: list[int]) -> list[tuple[int, int]]:
@@ -239,3 +287,52 @@ def _check_acyclic(forest: Forest, splits: dict[int, int]) -> None:
                     free.append(child)
     if done < len(splits):
         raise CompileError("a node of a tree is its own descendant")
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Trees of one target each, by target, as trees.c's sum_apart reads them.
+
+    `shapes[:, 0]` is where the nodes of each different tree lie (padded to a multiple of LANES)
+    and `leaf_counts` how many leaves it has; `trees` is each tree's shape, those of target c
+    up to `ends[c]`; `votes` has one number a leaf, tree after tree. `voted[c]` is 1 if target c
+    has a tree.
+    """
+
+    shapes: Array
+    leaf_counts: Array
+    trees: Array
+    ends: Array
+    votes: Array
+    voted: Array
+
+
+def apart(packed: Packed, targets: int) -> Apart | None:
+    """None unless every leaf votes once, and all leaves of a tree for the same target."""
+    leaves = packed.leaves[: packed.padding]
+    if not leaves or any(len(leaf) != 1 for leaf in leaves):
+        return None
+    voted_for = np.array([target for ((target, _),) in leaves])
+    votes = np.array([weight for ((_, weight),) in leaves])
+    first = packed.trees[:, 1].astype(np.int64)
+    first = first[first < packed.padding]
+    counts = np.diff(first, append=packed.padding)
+    target = voted_for[first]
+    if (voted_for != np.repeat(target, counts)).any():
+        return None
+    order = np.argsort(target, kind="stable")
+    sizes = counts[order]
+    leaf = np.arange(len(leaves)) + np.repeat(first[order] - np.cumsum(sizes) + sizes, sizes)
+    places, shape = np.unique(packed.trees[: len(first), 0], return_inverse=True)
+    leaf_counts = np.zeros(len(places), np.uint32)
+    leaf_counts[shape] = counts
+    padded = np.pad(places, (0, -len(places) % LANES), mode="edge").astype(np.uint32)
+    voting = np.bincount(target, minlength=targets)
+    return Apart(
+        shapes=np.stack([padded, np.zeros_like(padded)], axis=1),
+        leaf_counts=leaf_counts,
+        trees=shape[order],
+        ends=np.cumsum(voting).astype(np.uint32),
+        votes=votes[leaf],
+        voted=(voting > 0).astype(np.uint8),
+    )

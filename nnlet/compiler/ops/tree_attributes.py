@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nnlet.compiler.attributes import Attributes
+from nnlet.compiler.graph import Array
 from nnlet.compiler.ops.forest import Forest
 
 # TreeEnsemble gives a mode as its place in the list.
@@ -20,53 +22,101 @@ def from_lists(s: Attributes, kind: str, targets: int, double: bool) -> Forest:
 
     `double`: the input is of float64.
     """
-    values = floats(s, "nodes_values")
-    modes = s.attr("nodes_modes", [])
+    values = np.array(floats(s, "nodes_values"))
+    modes = np.array(s.attr("nodes_modes", []), str)
     feature, yes, no = (
-        s.attr(f"nodes_{n}", []) for n in ("featureids", "truenodeids", "falsenodeids")
+        _integers(s, f"nodes_{n}") for n in ("featureids", "truenodeids", "falsenodeids")
     )
-    missing = s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)
-    trees, numbers = s.attr("nodes_treeids", []), s.attr("nodes_nodeids", [])
+    missing = np.array(s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)) == 1
+    trees, numbers = _integers(s, "nodes_treeids"), _integers(s, "nodes_nodeids")
     _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, trees, numbers)
-    keys = list(zip(trees, numbers, strict=True))
-    forest = Forest(_real(s, "nodes_values_as_tensor", double))
-    forest.add(len(modes))
-    place = {key: n for n, key in enumerate(keys)}
-    if len(place) < len(keys):
+    nodes = _Nodes.of(trees, numbers)
+    if nodes.repeated:
         s.fail("a node is there twice")
-    for n, (tree, _) in enumerate(keys):
-        if n == 0 or keys[n - 1][0] != tree:
-            forest.roots.append(n)
-        if modes[n] == "LEAF":
-            forest.votes[n] = []
-            continue
-        if modes[n] not in BRANCHES or feature[n] < 0:
-            s.fail(f"node {keys[n]} has mode {modes[n]!r}, feature {feature[n]}")
-        if (tree, yes[n]) not in place or (tree, no[n]) not in place:
-            s.fail(f"node {keys[n]} leads to a node that is not there")
+    is_leaf = modes == "LEAF"
+    split = np.flatnonzero(~is_leaf)
+    for n in split[~np.isin(modes[split], list(BRANCHES)) | (feature[split] < 0)][:1]:
+        mode = str(modes[n])
+        s.fail(f"node {nodes.name(n)} has mode {mode!r}, feature {feature[n]}")
+    ends = [np.full(len(modes), -1), np.full(len(modes), -1)]
+    for to, side in zip(ends, (yes, no), strict=True):
+        to[split] = nodes.find(trees[split], side[split])
+    for n in split[(ends[0][split] < 0) | (ends[1][split] < 0)][:1]:
+        s.fail(f"node {nodes.name(n)} leads to a node that is not there")
+    forest = Forest(_real(s, "nodes_values_as_tensor", double))
+    forest.add_splits(modes, feature, values, missing, *ends)
+    forest.votes.update((n, []) for n in np.flatnonzero(is_leaf).tolist())
+    forest.roots = np.flatnonzero(np.diff(trees, prepend=trees[:1] - 1)).tolist()
+    for n in np.flatnonzero(np.isin(modes, ("BRANCH_EQ", "BRANCH_NEQ"))).tolist():
+        yes_at, no_at = int(ends[0][n]), int(ends[1][n])
         forest.split(
-            n,
-            modes[n],
-            feature[n],
-            values[n],
-            missing[n] == 1,
-            place[tree, yes[n]],
-            place[tree, no[n]],
+            n, str(modes[n]), int(feature[n]), float(values[n]), bool(missing[n]), yes_at, no_at
         )
-    _add_votes(s, forest, kind, targets, place)
+    _add_votes(s, forest, kind, targets, nodes)
     return forest
 
 
-def _add_votes(
-    s: Attributes, forest: Forest, kind: str, targets: int, place: dict[tuple[int, int], int]
-) -> None:
-    ids, trees, nodes = (s.attr(f"{kind}_{n}", []) for n in ("ids", "treeids", "nodeids"))
+@dataclass(frozen=True)
+class _Nodes:
+    """Nodes by the number of their tree and their own in it; their place is that in the lists.
+
+    `codes` are sorted numbers for the pairs, `order` the places in that order.
+    """
+
+    trees: Array
+    numbers: Array
+    tree_numbers: Array
+    node_numbers: Array
+    codes: Array
+    order: Array
+
+    @classmethod
+    def of(cls, trees: Array, numbers: Array) -> _Nodes:
+        tree_numbers, tree = np.unique(trees, return_inverse=True)
+        node_numbers, node = np.unique(numbers, return_inverse=True)
+        codes = tree * max(len(node_numbers), 1) + node
+        order = np.argsort(codes, kind="stable")
+        return cls(trees, numbers, tree_numbers, node_numbers, codes[order], order)
+
+    @property
+    def repeated(self) -> bool:
+        return bool((np.diff(self.codes) == 0).any())
+
+    def name(self, place: int) -> tuple[int, int]:
+        """For messages."""
+        return int(self.trees[place]), int(self.numbers[place])
+
+    def find(self, trees: Array, numbers: Array) -> Array:
+        """The places of nodes; -1 for those that are not there."""
+        tree, known_tree = _among(self.tree_numbers, trees)
+        node, known_node = _among(self.node_numbers, numbers)
+        code, known = _among(self.codes, tree * max(len(self.node_numbers), 1) + node)
+        if not len(self.order):
+            return np.full(len(trees), -1)
+        return np.where(known & known_tree & known_node, self.order[code], -1)
+
+
+def _among(values: Array, wanted: Array) -> tuple[Array, Array]:
+    """Where each of `wanted` is in sorted `values`, and whether it is."""
+    if not len(values):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    at = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return at, values[at] == wanted
+
+
+def _integers(s: Attributes, name: str) -> Array:
+    return np.array(s.attr(name, []), np.int64)
+
+
+def _add_votes(s: Attributes, forest: Forest, kind: str, targets: int, nodes: _Nodes) -> None:
+    ids, trees, numbers = (_integers(s, f"{kind}_{n}") for n in ("ids", "treeids", "nodeids"))
     weights = floats(s, f"{kind}_weights")
-    _check_lengths(s, f"{kind}_", ids, trees, nodes, weights)
-    for target, tree, node, weight in zip(ids, trees, nodes, weights, strict=True):
-        at = place.get((tree, node))
-        if at is None or not 0 <= target < targets:
-            s.fail(f"a vote for {kind} {target} of {targets} in node {(tree, node)}")
+    _check_lengths(s, f"{kind}_", ids, trees, numbers, weights)
+    places = nodes.find(trees, numbers)
+    for n in np.flatnonzero((places < 0) | ~_within(ids, targets))[:1]:
+        node = int(trees[n]), int(numbers[n])
+        s.fail(f"a vote for {kind} {ids[n]} of {targets} in node {node}")
+    for at, target, weight in zip(places.tolist(), ids.tolist(), weights, strict=True):
         if at in forest.votes:  # those of splits are never counted
             forest.votes[at].append((target, weight))
     if targets == 1:  # a leaf without a vote votes for 0, as in onnxruntime
@@ -76,46 +126,57 @@ def _add_votes(
 
 def from_parts(s: Attributes, targets: int, double: bool) -> Forest:
     """From the attributes of TreeEnsemble: splits and leaves apart."""
-    splits: Any = s.attr("nodes_splits")
-    modes = [int(m) for m in s.attr("nodes_modes").reshape(-1)]
-    values = [float(v) for v in splits.reshape(-1)]
+    modes = np.asarray(s.attr("nodes_modes", [])).reshape(-1).astype(np.int64)
+    values, weights = (
+        np.asarray(s.attr(name, [])).reshape(-1) for name in ("nodes_splits", "leaf_weights")
+    )
     feature, yes, no, yes_leaf, no_leaf = (
-        s.attr(f"nodes_{name}")
+        _integers(s, f"nodes_{name}")
         for name in ("featureids", "truenodeids", "falsenodeids", "trueleafs", "falseleafs")
     )
-    missing = s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)
+    missing = np.array(s.attr("nodes_missing_value_tracks_true") or [0] * len(modes)) == 1
     _check_lengths(s, "nodes_", modes, values, feature, yes, no, missing, yes_leaf, no_leaf)
-    forest = Forest(_real(s, "nodes_splits", double))
-    first = forest.add(len(modes))
-    weights = [float(w) for w in s.attr("leaf_weights").reshape(-1)]
-    leaf_targets = s.attr("leaf_targetids")
-    if len(weights) != len(leaf_targets) or not all(0 <= t < targets for t in leaf_targets):
+    leaf_targets = _integers(s, "leaf_targetids")
+    if len(weights) != len(leaf_targets) or not _within(leaf_targets, targets).all():
         s.fail(f"the leaves' targets are not all among {targets}")
-    leaves = [forest.leaf([vote]) for vote in zip(leaf_targets, weights, strict=True)]
+    for n in np.flatnonzero(~_within(modes, len(MODES)) | (feature < 0))[:1]:
+        s.fail(f"node {n} has mode {modes[n]}, feature {feature[n]}")
+    counts = {0: len(modes), 1: len(weights)}
+
+    def places(index: Array, is_leaf: Array) -> Array:
+        """Splits come first, then leaves."""
+        known = _within(index, np.where(is_leaf != 0, counts[1], counts[0]))
+        for n in np.flatnonzero(~known)[:1]:
+            s.fail(f"no node or leaf {index[n]}")
+        return np.where(is_leaf != 0, index + counts[0], index)
+
+    ends = places(yes, yes_leaf), places(no, no_leaf)
+    forest = Forest(_real(s, "nodes_splits", double))
+    names = np.array([f"BRANCH_{mode}" for mode in MODES])[modes]
+    forest.add_splits(names, feature, values, missing, *ends)
+    forest.add_leaves(leaf_targets.tolist(), weights.tolist())
     members = _memberships(s)
-
-    def node(index: int, is_leaf: int) -> int:
-        among = leaves if is_leaf else range(first, first + len(modes))
-        if not 0 <= index < len(among):
-            s.fail(f"no node or leaf {index}")
-        return among[index]
-
-    for n, mode in enumerate(modes):
-        if not 0 <= mode < len(MODES) or feature[n] < 0:
-            s.fail(f"node {n} has mode {mode}, feature {feature[n]}")
-        ends = node(yes[n], yes_leaf[n]), node(no[n], no_leaf[n])
-        if MODES[mode] == "MEMBER":
-            if not members:
-                s.fail("fewer sets in membership_values than nodes that test for one")
-            for_nan = ends[0] if missing[n] == 1 else ends[1]
-            forest.member(n, feature[n], members.pop(0), *ends, for_nan)
-        else:
-            forest.split(n, f"BRANCH_{MODES[mode]}", feature[n], values[n], missing[n] == 1, *ends)
-    forest.roots = [node(root, 0) for root in s.attr("tree_roots")]
+    for n in np.flatnonzero(modes >= MODES.index("EQ")).tolist():
+        column, yes_at, no_at = int(feature[n]), int(ends[0][n]), int(ends[1][n])
+        if MODES[modes[n]] != "MEMBER":
+            value = float(values[n])
+            forest.split(n, names[n], column, value, bool(missing[n]), yes_at, no_at)
+            continue
+        if not members:
+            s.fail("fewer sets in membership_values than nodes that test for one")
+        for_nan = yes_at if missing[n] else no_at
+        forest.member(n, column, members.pop(0), yes_at, no_at, for_nan)
+    roots = _integers(s, "tree_roots")
+    forest.roots = places(roots, np.zeros_like(roots)).tolist()
     return forest
 
 
-def _check_lengths(s: Attributes, prefix: str, *lists: Sequence[Any]) -> None:
+def _within(index: Array, count: Array | int) -> Array:
+    found: Array = (index >= 0) & (index < count)
+    return found
+
+
+def _check_lengths(s: Attributes, prefix: str, *lists: Sequence[Any] | Array) -> None:
     if len({len(each) for each in lists}) > 1:
         s.fail(f"the {prefix} attributes differ in length")
 

@@ -1,4 +1,5 @@
-// Decision trees: T is the type of features and thresholds, U (i32 or i64) that of links.
+// Decision trees: T is the type of features and thresholds, U (i32 or i64) that of links, V that
+// of a shape's number, for sum_apart alone.
 //
 // A row x goes down from a tree's root. The low `shift` bits of a node's link say which feature
 // it looks at (and, in the highest of them, whether NaN counts as at or below the threshold);
@@ -80,7 +81,7 @@ static inline __attribute__((always_inline)) void NAME(find)(
 }
 
 // leaves[trees, rows] as above, `with_nan` decided once
-static void NAME(leaves)(u32 *restrict leaves, const T *restrict x, const void *nodes,
+static void NAME(find_leaves)(u32 *restrict leaves, const T *restrict x, const void *nodes,
                          const u32 *trees, idx rows, idx features, idx tree_count, idx shift,
                          bool with_nan) {
   if (with_nan) {
@@ -99,7 +100,7 @@ static void NAME(sum_dense)(T *restrict scores, u32 *restrict leaves, const T *r
   for (idx i = 0; i < rows * n; i++) scores[i] = 0;
   for (idx start = 0; start < rows; start += TREE_BLOCK) {
     const idx block = rows - start < TREE_BLOCK ? rows - start : TREE_BLOCK;
-    NAME(leaves)(leaves, x + start * features, nodes, trees, block, features, tree_count, shift,
+    NAME(find_leaves)(leaves, x + start * features, nodes, trees, block, features, tree_count, shift,
                  with_nan);
     for (idx t = 0; t < tree_count; t++) {
       for (idx r = 0; r < block; r++) {
@@ -123,7 +124,7 @@ static void NAME(gather)(T *restrict scores, u8 *restrict voted, u32 *restrict l
   for (idx i = 0; i < rows * n; i++) scores[i] = 0;
   for (idx start = 0; start < rows; start += TREE_BLOCK) {
     const idx block = rows - start < TREE_BLOCK ? rows - start : TREE_BLOCK;
-    NAME(leaves)(leaves, x + start * features, nodes, trees, block, features, tree_count, shift,
+    NAME(find_leaves)(leaves, x + start * features, nodes, trees, block, features, tree_count, shift,
                  with_nan);
     for (idx t = 0; t < tree_count; t++) {
       for (idx r = 0; r < block; r++) {
@@ -142,3 +143,32 @@ static void NAME(gather)(T *restrict scores, u8 *restrict voted, u32 *restrict l
     }
   }
 }
+
+#ifdef V
+// scores[rows, n] where each tree votes for one target: trees[ends[c - 1]..ends[c]] for c. Tree t
+// is shape trees[t] with votes of its own, one a leaf, which lie after those of the trees before;
+// shape k has leaf_counts[k]. Shapes are walked once, however many trees have them. `leaves` has
+// room for [shape_count, block_rows], at most TREE_BLOCK. gather is the same without shapes.
+static void NAME(sum_apart)(T *restrict scores, u32 *restrict leaves, const T *restrict x,
+                            const void *nodes, const u32 *shapes,
+                            const u32 *restrict leaf_counts, const V *restrict trees,
+                            const u32 *restrict ends, const T *restrict votes, idx rows,
+                            idx features, idx shape_count, idx n, idx shift, bool with_nan,
+                            idx block_rows) {
+  for (idx start = 0; start < rows; start += block_rows) {
+    const idx block = rows - start < block_rows ? rows - start : block_rows;
+    NAME(find_leaves)(leaves, x + start * features, nodes, shapes, block, features, shape_count,
+                 shift, with_nan);
+    const T *from = votes;
+    for (idx c = 0, t = 0; c < n; c++) {
+      T sums[TREE_BLOCK] = {0};
+      for (; t < (idx)ends[c]; t++) {
+        const u32 *arrived = leaves + trees[t] * block;
+        for (idx r = 0; r < block; r++) sums[r] += from[arrived[r]];
+        from += leaf_counts[trees[t]];
+      }
+      for (idx r = 0; r < block; r++) scores[(start + r) * n + c] = sums[r];
+    }
+  }
+}
+#endif

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from nnlet.carrier import numpy_dtype
 from nnlet.compiler import dims as d
 from nnlet.compiler.dims import Dim
 from nnlet.compiler.ops import scores, tree_attributes
 from nnlet.compiler.ops.cast import converted
-from nnlet.compiler.ops.forest import Forest, Packed, pack
+from nnlet.compiler.ops.forest import LANES, Apart, Forest, Packed, apart, pack
 from nnlet.compiler.ops.tree_attributes import floats
 from nnlet.compiler.program import Value
 from nnlet.compiler.site import FP32, Site
@@ -18,8 +20,10 @@ from nnlet.tensor import DATATYPES, DataType
 
 FP64 = DATATYPES["FP64"]
 UINT8 = DATATYPES["UINT8"]
+UINT16 = DATATYPES["UINT16"]
 UINT32 = DATATYPES["UINT32"]
 BLOCK = 64  # trees.c: TREE_BLOCK
+FEW_SHAPES = 4096  # up to so many, what BLOCK rows find in all of them stays in the cache
 # TreeEnsemble gives these as their place in the list.
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
@@ -124,14 +128,16 @@ def _votes(
     s: Site, x: Value, packed: Packed, dtype: DataType, aggregate: str, n: int
 ) -> tuple[Value, Value, Dim]:
     """The votes of all trees for n targets, and who voted with its stride from row to row."""
+    summed = aggregate in ("SUM", "AVERAGE")
+    columns = _columns(packed, n) if summed else []
+    if summed and not columns and (found := apart(packed, n)):
+        return _sum_apart(s, x, packed, found, dtype, n)
     rows, features = scores.rows_and_features(s)
-    link = DATATYPES[f"INT{8 * packed.link_size}"]
-    real = np.float64 if dtype is FP64 else np.float32
+    link, real = _link(packed), _real(dtype)
     tree_count = len(packed.trees)
     sums = s.scratch(dtype, (rows, n))
     leaves = s.scratch(UINT32, (tree_count, BLOCK))
     nodes, trees = s.value_of(packed.nodes), s.value_of(packed.trees)
-    columns = _columns(packed, n) if aggregate in ("SUM", "AVERAGE") else []
     if columns:
         votes = np.zeros((len(packed.leaves), len(columns)), real)
         for number, leaf in enumerate(packed.leaves):
@@ -154,6 +160,34 @@ def _votes(
         n, packed.shift, packed.has_nan, max(AGGREGATES.index(aggregate) - 1, 0),
     )  # fmt: skip
     return sums, voted_rows, n
+
+
+def _sum_apart(
+    s: Site, x: Value, packed: Packed, found: Apart, dtype: DataType, n: int
+) -> tuple[Value, Value, Dim]:
+    """The votes where each tree has one target."""
+    rows, features = scores.rows_and_features(s)
+    shape_count = len(found.shapes)
+    block = BLOCK if shape_count <= FEW_SHAPES else LANES
+    number = UINT16 if shape_count <= 2**16 else UINT32
+    sums = s.scratch(dtype, (rows, n))
+    s.call(
+        "trees.sum_apart", (dtype, _link(packed), number), sums,
+        s.scratch(UINT32, (shape_count, block)), x, s.value_of(packed.nodes),
+        s.value_of(found.shapes), s.value_of(found.leaf_counts),
+        s.value_of(found.trees.astype(numpy_dtype(number))), s.value_of(found.ends),
+        s.value_of(found.votes.astype(_real(dtype))), rows, features, shape_count, n,
+        packed.shift, packed.has_nan, block,
+    )  # fmt: skip
+    return sums, s.value_of(found.voted), 0
+
+
+def _link(packed: Packed) -> DataType:
+    return DATATYPES[f"INT{8 * packed.link_size}"]
+
+
+def _real(dtype: DataType) -> type[np.floating[Any]]:
+    return np.float64 if dtype is FP64 else np.float32
 
 
 def _columns(packed: Packed, n: int) -> list[int]:
