@@ -439,6 +439,12 @@ def infer(model: str, source: Path | None, url: str, as_json: bool) -> None:
 @click.option(
     "--trust", is_flag=True, help="Load a pickle: doing so runs whatever code is in the file."
 )
+@click.option("--draws", is_flag=True, help="Answer every posterior draw (BART).")
+@click.option(
+    "--quantiles",
+    metavar="Q,...",
+    help="Answer these quantiles of the draws (BART): 0.05,0.5,0.95.",
+)
 @json_option
 def add(
     name: str,
@@ -448,6 +454,8 @@ def add(
     description: str,
     tolerance: float | None,
     trust: bool,
+    draws: bool,
+    quantiles: str | None,
     as_json: bool,
 ) -> None:
     """Convert the fitted model in FILE, check it, and add it to models/ as NAME.
@@ -469,12 +477,21 @@ def add(
         description=description,
         tolerance=TOLERANCE if tolerance is None else tolerance,
         trust=trust,
+        draws=draws,
+        quantiles=_numbers(quantiles or ""),
         report=step,
     )
     if as_json:
         print_json(added.as_json())
     else:
         print(added)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r}: expected numbers with commas between them") from exc
 
 
 @app.command()

@@ -215,6 +215,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CONVERT = [
     *("add", "repository", "modeltoml", "precision", "sklearn", "onnxfile", "pickles", "mends"),
     *("xgboost", "lightgbm", "catboost", "jsonfile", "inside", "codes", "ensemble"),
+    *("stochtree", "draws", "jsonfile"),
     *("converters", "check", "answers", "columns", "strings", "graphs", "converted", "sample"),
 ]
 

@@ -41,6 +41,7 @@ def test_a_lock_has_hashes_and_no_index(path: Path) -> None:
         ("xgboost", ["xgboost"]),
         ("lightgbm", ["lightgbm"]),
         ("catboost", ["catboost"]),
+        ("bart", ["bart"]),
         ("bench", ["host", "bench"]),
         ("train", ["train"]),
     ],

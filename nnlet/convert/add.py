@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ def add(
     description: str = "",
     tolerance: float = TOLERANCE,
     trust: bool = False,
+    draws: bool = False,
+    quantiles: Sequence[float] = (),
     report: Report = silent,
 ) -> Added:
     """Convert a fitted `model`, check it against its library, and add it to models/ as `name`.
@@ -120,7 +123,8 @@ def add(
     .parquet, .json, .npy) whose column `target` is left out; what people read of its columns,
     and the rows that are compared, come from it. `y`, the true answers to `X`, goes into the
     description as the model's own score. `into` is the model repository, the project's
-    models/ by default. `tolerance` is the largest allowed relative error.
+    models/ by default. `tolerance` is the largest allowed relative error. `draws`
+    answers all posterior draws (of BART), `quantiles` these quantiles of them.
 
     Raises ConvertError, VerifyError, ToolMissing or ModelError, and then has changed nothing.
     """
@@ -129,7 +133,7 @@ def add(
     if isinstance(model, (str, Path)):
         model = read_model_file(Path(model), trust)
     row = converter_of(model)
-    convert = row.load()
+    convert = row.load({"draws": draws, "quantiles": quantiles})
     sample = replace(sample_of(X, target), known=known)
     if sample.source is None and row.needs_sample:
         raise ConvertError(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Converter:
     `precisions`: what it can convert to, the first choice first. `inside`: where the function
     is (no arguments) that makes this library's estimators known to skl2onnx, for those that
     stand in a scikit-learn Pipeline; "" if none can. `needs_sample`: False where the model
-    itself says what it takes.
+    itself says what it takes. `options` are what `add` passes on, by name.
     """
 
     library: str
@@ -41,12 +42,21 @@ class Converter:
     precisions: tuple[Precision, ...] = ("FP32",)
     inside: str = ""
     needs_sample: bool = True
+    options: tuple[str, ...] = ()
 
-    def load(self) -> Convert:
-        """The function. Raises ToolMissing, with the line that installs what it needs."""
+    def load(self, options: Mapping[str, Any] | None = None) -> Convert:
+        """The function, with `options` given to it.
+
+        Raises ToolMissing, with the line that installs what it needs, and ConvertError for an
+        option that models of this library do not have.
+        """
+        given = {name: value for name, value in (options or {}).items() if value}
+        for name in given:
+            if name not in self.options:
+                having = ", ".join(row.library for row in CONVERTERS if name in row.options)
+                raise ConvertError(f"{name} is for models of {having}, not of {self.library}")
         require(self.needs, self.extra, f"converting a model of {self.library}")
-        found: Convert = _find(self.function)
-        return found
+        return partial(_find(self.function), **given)
 
     def register_inside(self) -> None:
         """Make its estimators known to skl2onnx. Raises ToolMissing."""
@@ -110,6 +120,15 @@ CONVERTERS = (
         extra="catboost",
         inside="nnlet.convert.catboost:register",
     ),
+    Converter(
+        library="stochtree",
+        modules=("stochtree",),
+        function="nnlet.convert.stochtree:convert",
+        needs=("stochtree",),
+        extra="bart",
+        precisions=("FP32", "FP64"),
+        options=("draws", "quantiles"),
+    ),
 )
 
 _XGBOOST = Loader("nnlet.convert.xgboost:read", needs=("xgboost",), extra="xgboost")
@@ -126,8 +145,12 @@ LOADERS = {
     ".cbm": _CATBOOST,
     ".json": Loader("nnlet.convert.jsonfile:read"),
 }
-# By a key that only this library's JSON has at its top.
-JSON_LOADERS = {"learner": _XGBOOST, "features_info": _CATBOOST}
+# By a key that only this library's JSON has.
+JSON_LOADERS = {
+    "learner": _XGBOOST,
+    "features_info": _CATBOOST,
+    "outcome_mean": Loader("nnlet.convert.stochtree:read", needs=("stochtree",), extra="bart"),
+}
 
 
 _ON_PYPI = {

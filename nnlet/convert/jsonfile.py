@@ -1,8 +1,9 @@
-"""JSON files: of which library a model in JSON is, told by its top."""
+"""JSON files: of which library a model in JSON is, told by a key that no other has."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,24 @@ from nnlet.errors import ConvertError
 
 
 def read(path: Path) -> Any:
-    """The model in a JSON file. Raises ConvertError or ToolMissing."""
+    """The model in a JSON file, which its own library reads. Raises ConvertError or ToolMissing.
+
+    Such a file may have hundreds of megabytes: it is searched, and parsed by the library alone.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
+        loader = next((row for key, row in JSON_LOADERS.items() if _has(key, text)), None)
+        if loader is None:
+            json.loads(text)
     except ValueError as exc:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ConvertError(f"{path} is not JSON: {exc}") from exc
-    for key, loader in JSON_LOADERS.items():
-        if isinstance(content, dict) and key in content:
-            return loader.load(path)
-    raise ConvertError(
-        f"{path} is no model in JSON that nnlet knows: expected one that XGBoost (save_model) or "
-        'CatBoost (save_model with format="json") wrote'
-    )
+    if loader is None:
+        raise ConvertError(
+            f"{path} is no model in JSON that nnlet knows: expected one that XGBoost (save_model), "
+            'CatBoost (save_model with format="json") or stochtree (BARTModel.to_json) wrote'
+        )
+    return loader.load(path)
+
+
+def _has(key: str, text: str) -> bool:
+    return re.search(rf'"{key}"\s*:', text) is not None

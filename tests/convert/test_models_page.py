@@ -22,6 +22,7 @@ SECTIONS = {
     "XGBoost": (("xgboost", "sklearn", "pandas"), "tumour"),
     "LightGBM": (("lightgbm", "sklearn", "pandas"), "tumour"),
     "CatBoost": (("catboost", "sklearn"), "tumour"),
+    "stochtree": (("stochtree",), "price"),
     "ONNX": ((), "mine"),
 }
 
