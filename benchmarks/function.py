@@ -170,7 +170,7 @@ def _start(peer: Peer, model: Served, log: Path) -> tuple[Child, int, float]:
     began = time.perf_counter()
     child = peer.start(port, log)
     try:
-        answer = _first_answer(port, request, child, began + PATIENCE)
+        answer = first_answer(port, request, child, began + PATIENCE)
         seconds = time.perf_counter() - began
         _check(port, peer, model, answer)
     except BaseException:
@@ -189,7 +189,7 @@ def _check(port: int, peer: Peer, model: Served, answer: bytes) -> None:
         raise Failed(f"a wrong answer for {model.name}: {exc}") from exc
 
 
-def _first_answer(port: int, request: Request, child: Child, deadline: float) -> bytes:
+def first_answer(port: int, request: Request, child: Child, deadline: float) -> bytes:
     """Ask again and again: some servers refuse connections until they are ready, some requests."""
     while True:
         try:

@@ -23,7 +23,8 @@ class Function:
     json_route = "its own protocol"
     offers_raw = True
 
-    def __init__(self, provider: str, target: str = "p2") -> None:
+    def __init__(self, provider: str, target: str = "p2", app: Path = ROOT / "app.py") -> None:
+        self.app = app
         self.tool = find_wasmtime()
         self.make = PROVIDERS[provider]
         self.target = TARGETS[target]
@@ -31,7 +32,7 @@ class Function:
     def prepare(self, models: Path, work: Path) -> None:
         self.project = Project(work / "project")
         self.project.root.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "app.py", self.project.app)
+        shutil.copy(self.app, self.project.app)
         shutil.rmtree(self.project.models, ignore_errors=True)
         shutil.copytree(models, self.project.models)
         self.served, self.provider = self.make(self.project, self.tool, silent, self.target)
