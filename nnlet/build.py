@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nnlet
 from nnlet import extension
@@ -163,16 +164,18 @@ def build_graphs(project: Project, report: Report = silent) -> Path:
 def _componentize(project: Project, product: Path) -> None:
     """Run componentize-py, which finds the WASI packages in the spin-sdk wheel of this venv."""
     folders = dict.fromkeys([project.root, PACKAGE.parent, project.generated])
-    if product.stem == TARGETS["p3"].world:
-        # Before componentize-py's own: see guest/bundled. Without the extensions: one of them
-        # speaks wasi:http 0.2, and the others have not been tried here.
-        folders[PACKAGE / "guest" / "bundled"] = None
-    else:
-        extension.write_extensions(project.extensions)
-        folders[project.extensions] = None
     entry = _ENTRIES[product.stem]
     world = f"nnlet:fn/{P2.world if product.stem == PROFILE else product.stem}"
-    with replacing(product) as output:
+    # The extensions lie elsewhere than in the project: componentize-py links all that it finds
+    # below a folder it is given.
+    with replacing(product) as output, TemporaryDirectory(prefix="nnlet-") as extensions:
+        if product.stem == TARGETS["p3"].world:
+            # Before componentize-py's own: see guest/bundled. Without the extensions: one of
+            # them speaks wasi:http 0.2, and the others have not been tried here.
+            folders[PACKAGE / "guest" / "bundled"] = None
+        else:
+            extension.write_extensions(Path(extensions))
+            folders[Path(extensions)] = None
         done = subprocess.run(
             [
                 *(_script("componentize-py"), "--quiet"),

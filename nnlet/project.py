@@ -43,11 +43,6 @@ class Project:
         """Python modules made by the build and imported by the guest."""
         return self.build / "guest"
 
-    @property
-    def extensions(self) -> Path:
-        """Modules of the guest that are C."""
-        return self.build / "extensions"
-
 
 def shipped(folder: str) -> Path:
     """A folder that lies beside nnlet in its repository, and inside of it in its wheel."""

@@ -9,10 +9,12 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.chart import COLOURS, WIDTH
 from benchmarks.kernel_peers.table import OURS, PEER, RUNNERS
 from benchmarks.kernel_peers.tables import Results
 
+# Told apart by people with any colour vision (Okabe and Ito).
+COLOURS = ("#0072b2", "#e69f00", "#f2c76b", "#009e73", "#cc79a7", "#999999")
+WIDTH = 9.5  # inches
 LINE = 0.36  # inches for a workload
 EDGE = 5  # times onnxruntime-web's: what is slower stands at the edge
 COLOUR = dict(zip(RUNNERS, COLOURS, strict=True))

@@ -108,8 +108,10 @@ def _volume(dims: Sequence[int] | Array) -> float:
 
 def _gathered(node: Node, arrays: Sequence[Array]) -> float:
     data, indices = arrays[0], arrays[1]
-    rows = data.shape[node.attrs.get("axis", 0)]
-    return float(data.size // max(rows, 1)) * indices.size
+    axis = node.attrs.get("axis", 0)
+    if not -data.ndim <= axis < data.ndim:
+        return np.inf  # no Gather: who lowers it says so
+    return float(data.size // max(data.shape[axis], 1)) * indices.size
 
 
 def _product(node: Node, arrays: Sequence[Array]) -> float:

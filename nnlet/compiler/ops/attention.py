@@ -63,7 +63,9 @@ def attention(s: Site) -> None:
     if s.has_input(4) != s.has_input(5):
         s.fail("past_key and past_value go together")
     k, past = _cached(s, k, 4, 1)
-    v, _ = _cached(s, v, 5, 2)
+    v, past_values = _cached(s, v, 5, 2)
+    s.same(past, past_values, "lengths of both caches")
+    s.flush()
     keys = k.length
     mask, mask_strides, mask_keys = _mask(s, dtype, (q.batch, q.heads, q.length, keys))
     flat = s.input(0).rank == 3

@@ -80,6 +80,9 @@ def col2im(s: Site) -> None:
     pads = [int(n) for n in s.attr("pads", [0] * 2 * rank)]
     if not len(strides) == len(dilations) == len(pads) // 2 == rank or min(strides) < 1:
         s.fail("strides, dilations and pads do not fit the image")
+    for size in block:
+        s.check(f"{d.c(size)} > 0", "a block of size %d", d.c(size))
+    s.flush()
     columns: list[Dim] = []
     for k in range(rank):
         room = image[k] + pads[k] + pads[rank + k] - (block[k] - 1) * dilations[k] - 1

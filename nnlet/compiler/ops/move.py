@@ -122,6 +122,8 @@ def _split_sizes(s: Site, dim: Dim) -> Sequence[Dim]:
         sizes = s.read_sizes(1)
     if sizes is None:
         count = int(s.attr("num_outputs", len(s.node.outputs)))
+        if count != len(s.node.outputs):
+            s.fail(f"num_outputs is {count}: it has {len(s.node.outputs)} outputs")
         size = d.ceildiv(dim, count)
         rests = [d.maximum(dim - size * n, 0) for n in range(count)]
         return [d.minimum(size, rest) for rest in rests]
