@@ -1,10 +1,8 @@
 """Another entry of the component, for profiling: http.py with a clock around its stages.
 
-    componentize-py -d wit -w nnlet:fn/app componentize nnlet.guest.profile \\
-        -p . -p build/guest -p build/extensions -o build/profile.wasm
-
-Serve that in place of the function, send requests, then `curl .../profile`: it answers with
-the stages in microseconds, 10th percentile and median, and forgets them. A clock costs 0.3.
+`nnlet bench` builds it (nnlet/clocked.py) and serves it in place of the function. After some
+requests, GET /profile answers with the stages in microseconds, 10th percentile and median, and
+forgets them. A clock costs 0.3.
 """
 
 from __future__ import annotations
