@@ -18,16 +18,18 @@ lock() {  # lock FILE OPTION...: resolve into requirements/FILE.txt
 # uv keeps the versions that it finds in the file to write.
 cat requirements/{core,test,bench,train,catboost,bart}.txt >requirements/all.txt 2>/dev/null || true
 lock all pyproject.toml --extra setup --extra host --extra test --extra bench \
-  --extra sklearn --extra xgboost --extra lightgbm --extra catboost --extra bart "$@"
+  --extra sklearn --extra xgboost --extra lightgbm --extra catboost --extra bart \
+  --extra statsmodels "$@"
 lock core pyproject.toml --extra setup --constraints requirements/all.txt "$@"
 lock host pyproject.toml --extra host --constraints requirements/all.txt "$@"
 lock chart pyproject.toml --extra chart --constraints requirements/all.txt "$@"
 lock test pyproject.toml --extra host --extra test --extra sklearn --extra xgboost --extra lightgbm \
-  --constraints requirements/all.txt "$@"
+  --extra statsmodels --constraints requirements/all.txt "$@"
 lock bench pyproject.toml --extra host --extra bench --constraints requirements/all.txt "$@"
-for library in sklearn xgboost lightgbm catboost bart; do
+for library in sklearn xgboost lightgbm catboost bart statsmodels; do
   lock $library pyproject.toml --extra $library --constraints requirements/all.txt "$@"
 done
+lock keras pyproject.toml --extra keras "$@"
 lock train pyproject.toml --extra train --constraints requirements/all.txt "$@"
 lock pip "$@" - <<<pip
 

@@ -129,9 +129,33 @@ CONVERTERS = (
         precisions=("FP32", "FP64"),
         options=("draws", "quantiles"),
     ),
+    Converter(
+        library="statsmodels",
+        modules=("statsmodels",),
+        function="nnlet.convert.statsmodels:convert",
+        needs=("statsmodels",),
+        extra="statsmodels",
+        precisions=("FP64",),  # hundreds of bytes: nothing is won by less
+        needs_sample=False,
+    ),
+    Converter(
+        library="PyTorch",
+        modules=("torch",),
+        function="nnlet.convert.torch:convert",
+        needs=("torch", "onnxscript"),
+        extra="train",
+    ),
+    Converter(
+        library="Keras",
+        modules=("keras",),
+        function="nnlet.convert.keras:convert",
+        needs=("keras", "tf2onnx"),
+        extra="keras",
+    ),
 )
 
 _XGBOOST = Loader("nnlet.convert.xgboost:read", needs=("xgboost",), extra="xgboost")
+_TORCH = Loader("nnlet.convert.torch:read", True, ("torch", "onnxscript"), "train")
 _CATBOOST = Loader("nnlet.convert.catboost:read", needs=("catboost",), extra="catboost")
 
 # By the end of a file's name; .json by its content.
@@ -144,6 +168,10 @@ LOADERS = {
     ".txt": Loader("nnlet.convert.lightgbm:read", needs=("lightgbm",), extra="lightgbm"),
     ".cbm": _CATBOOST,
     ".json": Loader("nnlet.convert.jsonfile:read"),
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".pt2": _TORCH,
+    ".keras": Loader("nnlet.convert.keras:read", True, ("keras", "tf2onnx"), "keras"),
 }
 # By a key that only this library's JSON has.
 JSON_LOADERS = {
@@ -191,8 +219,8 @@ def read_model_file(path: Path, trust: bool = False) -> Any:
         raise ConvertError(f"{path}: a model is one of {', '.join(LOADERS)}")
     if loader.runs_code and not trust:
         raise ConvertError(
-            f"{path} is a pickle: loading one runs whatever code its writer put into it. If you "
-            "made it, or trust who did, say so with --trust"
+            f"{path} can hold a pickle: loading one runs whatever code its writer put into it. If "
+            "you made it, or trust who did, say so with --trust"
         )
     return loader.load(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import onnx
 
@@ -108,3 +109,29 @@ def read_by(node: onnx.NodeProto) -> set[str]:
                 found |= read_by(nested)
             found.update(value.name for value in inner.output)
     return found
+
+
+def without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Without what exporters note of where each node came from: stack traces, paths, names."""
+    proto.ClearField("metadata_props")
+    proto.ClearField("doc_string")
+    _forget(proto.graph)
+    for function in proto.functions:
+        _forget_all(function, *function.node)
+    return proto
+
+
+def _forget(graph: onnx.GraphProto) -> None:
+    _forget_all(graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    _forget_all(*graph.node)
+    for node in graph.node:
+        for attribute in node.attribute:
+            _forget_all(attribute)
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _forget(inner)
+
+
+def _forget_all(*parts: Any) -> None:
+    for part in parts:
+        for field in {"doc_string", "metadata_props"}.intersection(part.DESCRIPTOR.fields_by_name):
+            part.ClearField(field)

@@ -72,6 +72,8 @@ class Sample:
             return len(self.columns[0].values)
         if isinstance(self.source, Mapping):
             return max((len(values) for values in self.source.values()), default=0)
+        if isinstance(self.source, tuple):
+            return len(self.source[0])
         return 0 if self.source is None else len(self.source)
 
     @property
@@ -132,12 +134,22 @@ def sample_of(data: Any, target: str | None = None) -> Sample:
         return _filled(Sample(data, columns, True))
     if kind == "sparse":
         raise ConvertError("the sample is a sparse matrix: hand over its .toarray()")
+    if kind == "tuple":
+        return _filled(Sample(data))  # tensors by place
     if isinstance(data, (list, tuple)):
         data = np.asarray(data)
-    if isinstance(data, np.ndarray) and data.ndim == 2:
-        columns = tuple(_column(f"x{n}", data[:, n]) for n in range(data.shape[1]))
-        return _filled(Sample(data, columns))
+    if isinstance(data, np.ndarray) or hasattr(data, "detach"):
+        return _filled(_array(data))
     return _filled(Sample(data))
+
+
+def _array(data: Any) -> Sample:
+    """An array or a PyTorch tensor; the columns of a table."""
+    if data.ndim == 2:
+        plain = data.detach().cpu().numpy() if hasattr(data, "detach") else data
+        columns = tuple(_column(f"x{n}", plain[:, n]) for n in range(plain.shape[1]))
+        return Sample(data, columns)
+    return Sample(data)
 
 
 def _filled(sample: Sample) -> Sample:
@@ -210,6 +222,8 @@ def _kind(data: Any) -> str:
         return "mapping"
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
         return "sparse"
+    if isinstance(data, tuple) and data and all(hasattr(item, "shape") for item in data):
+        return "tuple"
     return "array"
 
 
@@ -217,6 +231,7 @@ def _kind(data: Any) -> str:
 _TAKE: dict[str, Callable[[Any, Array], Any]] = {
     "frame": lambda data, rows: data.iloc[rows] if hasattr(data, "iloc") else data[rows.tolist()],
     "mapping": lambda data, rows: {n: np.asarray(values)[rows] for n, values in data.items()},
+    "tuple": lambda data, rows: tuple(array[rows] for array in data),
     "array": lambda data, rows: data[rows],
 }
 
