@@ -431,6 +431,7 @@ def infer(model: str, source: Path | None, url: str, as_json: bool) -> None:
 )
 @click.option("--target", help="Leave this column of the sample out: it is what is predicted.")
 @click.option("--description", default="", help="One sentence for model.toml.")
+@click.option("--labels", default="", help="Names for a network's classes: cat,dog,horse.")
 @click.option(
     "--tolerance",
     type=float,
@@ -452,6 +453,7 @@ def add(
     sample: Path | None,
     target: str | None,
     description: str,
+    labels: str,
     tolerance: float | None,
     trust: bool,
     draws: bool,
@@ -475,6 +477,7 @@ def add(
         sample,
         target=target,
         description=description,
+        labels=tuple(labels.split(",")) if labels else (),
         tolerance=TOLERANCE if tolerance is None else tolerance,
         trust=trust,
         draws=draws,

@@ -216,6 +216,8 @@ CONVERT = [
     *("add", "repository", "modeltoml", "precision", "sklearn", "onnxfile", "pickles", "mends"),
     *("xgboost", "lightgbm", "catboost", "jsonfile", "inside", "codes", "ensemble"),
     *("stochtree", "draws", "jsonfile"),
+    *("statsmodels", "links", "formulas", "expressions", "piecewise", "writer"),
+    *("torch", "keras", "labels"),
     *("converters", "check", "answers", "columns", "strings", "graphs", "converted", "sample"),
 ]
 

@@ -12,14 +12,15 @@ from typing import Any
 from nnlet.build import Report, silent
 from nnlet.convert.check import TOLERANCE, Checked, check_compiled
 from nnlet.convert.converted import Converted
-from nnlet.convert.converters import converter_of, read_model_file
+from nnlet.convert.converters import Convert, converter_of, read_model_file
+from nnlet.convert.labels import labelled
 from nnlet.convert.precision import convert_precisely
 from nnlet.convert.repository import Shelf, shelf, staged
 from nnlet.convert.sample import sample_of
 from nnlet.errors import ConvertError
 from nnlet.model import ModelSpec
 from nnlet.project import find_project
-from nnlet.signature import ColumnSpec
+from nnlet.signature import ColumnSpec, Scalar
 from nnlet.verify import Runtime, verify
 
 log = logging.getLogger("nnlet")
@@ -110,6 +111,7 @@ def add(
     into: Path | str | None = None,
     target: str | None = None,
     description: str = "",
+    labels: Sequence[Scalar] = (),
     tolerance: float = TOLERANCE,
     trust: bool = False,
     draws: bool = False,
@@ -123,8 +125,9 @@ def add(
     .parquet, .json, .npy) whose column `target` is left out; what people read of its columns,
     and the rows that are compared, come from it. `y`, the true answers to `X`, goes into the
     description as the model's own score. `into` is the model repository, the project's
-    models/ by default. `tolerance` is the largest allowed relative error. `draws`
-    answers all posterior draws (of BART), `quantiles` these quantiles of them.
+    models/ by default. `labels` are the names of a network's classes, in the order of its
+    scores. `tolerance` is the largest allowed relative error. `draws` answers all posterior
+    draws (of BART), `quantiles` these quantiles of them.
 
     Raises ConvertError, VerifyError, ToolMissing or ModelError, and then has changed nothing.
     """
@@ -133,7 +136,7 @@ def add(
     if isinstance(model, (str, Path)):
         model = read_model_file(Path(model), trust)
     row = converter_of(model)
-    convert = row.load({"draws": draws, "quantiles": quantiles})
+    convert = _naming(row.load({"draws": draws, "quantiles": quantiles}), labels)
     sample = replace(sample_of(X, target), known=known)
     if sample.source is None and row.needs_sample:
         raise ConvertError(
@@ -149,6 +152,13 @@ def add(
             compiled = _check(converted, spec, tolerance)
         compiled.require(converted.made_by)
     return _added(place, spec, converted, (reference, compiled))
+
+
+def _naming(convert: Convert, labels: Sequence[Scalar]) -> Convert:
+    """The converter, with names for the classes where there are any."""
+    if not labels:
+        return convert
+    return lambda model, sample, precision: labelled(convert(model, sample, precision), labels)
 
 
 def _check(converted: Converted, spec: ModelSpec, tolerance: float) -> Checked:
