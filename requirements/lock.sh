@@ -29,7 +29,7 @@ lock bench pyproject.toml --extra host --extra bench --constraints requirements/
 for library in sklearn xgboost lightgbm catboost bart statsmodels; do
   lock $library pyproject.toml --extra $library --constraints requirements/all.txt "$@"
 done
-lock keras pyproject.toml --extra keras "$@"
+lock keras pyproject.toml --extra keras --constraints requirements/all.txt "$@"
 lock train pyproject.toml --extra train --constraints requirements/all.txt "$@"
 lock pip "$@" - <<<pip
 

@@ -10,6 +10,7 @@ import copy
 import inspect
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -59,8 +60,9 @@ def read(path: Path) -> Any:
 def _loaded(path: Path) -> Any:
     if path.suffix == ".pt2":
         return torch.export.load(path)
+    jit: Any = torch.jit  # untyped in part
     try:
-        return torch.jit.load(path, map_location="cpu")
+        return jit.load(path, map_location="cpu")
     except RuntimeError:
         return torch.load(path, map_location="cpu", weights_only=False)
 
@@ -190,7 +192,8 @@ def _arguments(model: Any) -> list[str]:
     if isinstance(model, torch.export.ExportedProgram):
         return list(model.graph_signature.user_inputs)
     if isinstance(model, torch.jit.ScriptModule):
-        return [argument.name for argument in model.forward.schema.arguments[1:]]
+        forward: Any = model.forward
+        return [argument.name for argument in forward.schema.arguments[1:]]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(model.forward).parameters.values()
     return [p.name for p in parameters if p.kind in kinds] or ["input"]
@@ -297,17 +300,18 @@ def _from_program(
 
 def _from_script(model: Any, inputs: tuple[torch.Tensor, ...], names: list[str]) -> onnx.ModelProto:
     """TorchScript knows its control flow, so nothing is traced."""
-    stream = io.BytesIO()
-    torch.onnx.export(
-        model,
-        inputs,
-        stream,
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=names,
-        dynamic_axes={name: {0: "batch"} for name in names},
-    )
-    return onnx.load_from_string(stream.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            model,
+            inputs,
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names,
+            dynamic_axes={name: {0: "batch"} for name in names},
+        )
+        return onnx.load(path)
 
 
 def _rows(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,9 @@ SECTIONS = {
     "LightGBM": (("lightgbm", "sklearn", "pandas"), "tumour"),
     "CatBoost": (("catboost", "sklearn"), "tumour"),
     "stochtree": (("stochtree",), "price"),
+    "statsmodels": (("statsmodels",), "affairs"),
+    "PyTorch": (("torch", "onnxscript"), "pets"),
+    "Keras": (("keras", "tensorflow", "tf2onnx"), "pets"),
     "ONNX": ((), "mine"),
 }
 

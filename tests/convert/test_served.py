@@ -51,6 +51,22 @@ def test_a_caller_of_boosted_trees_sends_words_and_leaves_gaps(
     assert scores == pytest.approx(model.predict_proba(frame.head(12))[:, 1], abs=1e-5)
 
 
+def test_a_caller_of_a_formula_sends_the_columns_of_the_data_frame(
+    project: Project, clean_modules: None
+) -> None:
+    pytest.importorskip("statsmodels", reason="pip install statsmodels")
+    import statsmodels.formula.api as smf
+
+    from tests.convert.test_statsmodels import DATA
+
+    results = smf.logit("sold ~ I(x**2) * city + C(floor) + garden", DATA).fit(disp=0)
+    nnlet.add(results, "sold", into=project.models)
+    sent = DATA.head(12)[["x", "city", "floor", "garden"]]
+    found = served(project, "sold", sent.to_json(orient="records", double_precision=15))
+    expected = results.predict(DATA.head(12)).tolist()
+    assert [answer["probability"] for answer in found] == pytest.approx(expected, rel=1e-9)
+
+
 def served(project: Project, name: str, records: str) -> list[dict[str, Any]]:
     """The answers of the project's function."""
     (project.root / "app.py").write_text(
