@@ -102,7 +102,8 @@ class Unshrunk(Function):
     """The function as componentize-py makes it."""
 
     def prepare(self, models: Path, work: Path) -> None:
-        with mock.patch.multiple(build, ENTRY="nnlet.guest.http", _finished=mend):
+        entries = {**build._ENTRIES, self.target.world: "nnlet.guest.http"}
+        with mock.patch.multiple(build, _ENTRIES=entries, _finished=mend):
             super().prepare(models, work)
 
 
